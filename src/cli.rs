@@ -1,0 +1,370 @@
+//! The command line.
+
+use crate::config::Config;
+use crate::server::LISTENERS_MAX;
+use crate::sys::socket::Address;
+use lexopt::prelude::*;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the operator asked for.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve.
+    Serve(Box<Config>),
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// What is wrong with the command line, and how to mend it.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (swiftd --help lists all options)", self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The text of `--help`.
+pub const HELP: &str = "\
+swiftd - a small, strict HTTP/1.x server
+
+Usage: swiftd [OPTION]... DIR
+
+Serves the files in DIR until SIGTERM or SIGINT; a second signal stops at once.
+
+What and where
+  -r, --root DIR             the directory, instead of the argument
+  -l, --listen ADDRESS       where to listen, may be repeated  [127.0.0.1:8080]
+                             IPV4:PORT, [IPV6]:PORT, unix:PATH; port 0 takes a free one
+  -p, --port PORT            short for --listen 127.0.0.1:PORT
+      --index NAME           answers for a directory, may be repeated  [index.html]
+      --temp-dir DIR         for large request bodies  [$TMPDIR or /tmp]
+
+Timeouts, seconds
+      --head-timeout N       for the head of a request; then 408  [10]
+      --body-timeout N       a window of a request body; then 408  [20]
+      --idle-timeout N       between two requests  [20]
+      --write-timeout N      a window in which a part of a response is taken  [20]
+      --linger-timeout N     for a client to end its side  [3]
+      --drain-timeout N      for a stop in good order  [10]
+      --disk-timeout N       for a disk that does not answer  [30]
+
+Limits, bytes (suffixes K, M, G) or numbers
+      --connections N        at the same time  [16384, or what ulimit -n allows]
+      --requests N           on one connection  [100000]
+      --head-bytes N         request line and fields; then 431  [16K, at most 65535]
+      --target-bytes N       the request-target; then 414  [8K]
+      --fields N             field lines; then 431  [100, at most 128]
+      --body-bytes N         a request body; then 413  [1M]
+      --body-memory N        of it in memory, the rest in a file  [64K]
+      --min-rate N           bytes a second that a body and a response must move  [128]
+      --cache-bytes N        memory for small files  [1M]
+      --cache-entries N      paths that are remembered  [1024]
+      --cache-files N        large files that are kept open  [128]
+      --cache-trust N        milliseconds until a path is looked at again  [1000]
+      --small-file N         kept in memory up to this size  [16K]
+
+Other
+      --avoid FEATURE        do not use a feature of the kernel, may be repeated:
+                             openat2, resolve-cached, nowait, cachestat
+  -h, --help                 this text
+  -v, --version              the version
+
+Exit codes: 0 stopped as asked, 1 run-time error, 2 usage.
+";
+
+/// Every option that can be given, for suggestions.
+const OPTIONS: &[&str] = &[
+    "root",
+    "listen",
+    "port",
+    "index",
+    "temp-dir",
+    "head-timeout",
+    "body-timeout",
+    "idle-timeout",
+    "write-timeout",
+    "linger-timeout",
+    "drain-timeout",
+    "disk-timeout",
+    "connections",
+    "requests",
+    "head-bytes",
+    "target-bytes",
+    "fields",
+    "body-bytes",
+    "body-memory",
+    "min-rate",
+    "cache-bytes",
+    "cache-entries",
+    "cache-files",
+    "cache-trust",
+    "small-file",
+    "avoid",
+    "help",
+    "version",
+];
+
+/// Reads the command line, the program's name first.
+///
+/// # Errors
+/// An option is unknown or its value is not what it must be.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
+    let mut parser = lexopt::Parser::from_iter(args);
+    let mut config = Config::new(PathBuf::new());
+    let mut listen = Vec::new();
+    let mut index_names = Vec::new();
+    while let Some(arg) = parser.next().map_err(|error| Error(error.to_string()))? {
+        let name = match arg {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Short('v' | 'V') | Long("version") => return Ok(Command::Version),
+            Value(root) => {
+                set_root(&mut config, root)?;
+                continue;
+            }
+            Short('r') => "root".to_owned(),
+            Short('l') => "listen".to_owned(),
+            Short('p') => "port".to_owned(),
+            Short(other) => return Err(Error(format!("unknown option -{other}"))),
+            Long(name) => name.to_owned(),
+        };
+        if !OPTIONS.contains(&name.as_str()) {
+            return Err(unknown(&name));
+        }
+        let value = parser
+            .value()
+            .map_err(|_| Error(format!("--{name} needs a value")))?;
+        match name.as_str() {
+            "root" => set_root(&mut config, value)?,
+            "listen" => listen.push(address(&value)?),
+            "port" => listen.push(address(&prefixed("127.0.0.1:", &value))?),
+            "index" => index_names.push(index_name(&value)?),
+            "temp-dir" => config.temporary = value.into(),
+            "avoid" => avoid(&mut config, &value)?,
+            _ => set_limit(
+                &mut config,
+                &name,
+                &Given {
+                    name: &name,
+                    value: &value,
+                },
+            )?,
+        }
+    }
+    if config.site.root.as_os_str().is_empty() {
+        return Err(Error("which directory? try: swiftd .".into()));
+    }
+    if listen.len() > LISTENERS_MAX {
+        return Err(Error(format!(
+            "more than {LISTENERS_MAX} --listen addresses"
+        )));
+    }
+    if !listen.is_empty() {
+        config.listen = listen;
+    }
+    if !index_names.is_empty() {
+        config.site.index_names = index_names;
+    }
+    Ok(Command::Serve(Box::new(config)))
+}
+
+/// The line that says what is served where.
+#[must_use]
+pub fn ready_line<'a>(root: &Path, addresses: impl Iterator<Item = &'a Address>) -> String {
+    let places: Vec<String> = addresses
+        .map(|address| match address {
+            Address::Tcp(_) => format!("http://{address}/"),
+            Address::Unix(_) => address.to_string(),
+        })
+        .collect();
+    format!(
+        "swiftd: serving {} on {}",
+        root.display(),
+        places.join(", ")
+    )
+}
+
+fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), Error> {
+    let Config {
+        limits,
+        turn,
+        cache,
+        site,
+        ..
+    } = config;
+    match name {
+        "head-timeout" => limits.head_timeout = given.seconds()?,
+        "body-timeout" => limits.body_timeout = given.seconds()?,
+        "idle-timeout" => limits.idle_timeout = given.seconds()?,
+        "write-timeout" => limits.write_timeout = given.seconds()?,
+        "linger-timeout" => limits.linger_timeout = given.seconds()?,
+        "disk-timeout" => limits.disk_timeout = given.seconds()?,
+        "drain-timeout" => turn.drain_timeout = given.seconds()?,
+        "connections" => turn.connections_max = given.number(1, 1 << 24)? as usize,
+        "requests" => limits.requests_max = given.number(1, u32::MAX.into())? as u32,
+        "head-bytes" => limits.head.head_bytes_max = given.number(256, 65_535)? as usize,
+        "target-bytes" => limits.head.target_bytes_max = given.number(16, 65_000)? as usize,
+        "fields" => limits.head.fields_max = given.number(4, 128)? as usize,
+        "body-bytes" => limits.body.body_bytes_max = given.number(0, u64::MAX)?,
+        "body-memory" => limits.body.memory_bytes_max = given.number(0, 1 << 30)? as usize,
+        "min-rate" => limits.rate_min = given.number(0, u32::MAX.into())? as u32,
+        "cache-bytes" => cache.bytes_max = given.number(0, 1 << 31)? as usize,
+        "cache-entries" => cache.entries_max = given.number(0, 1 << 24)? as usize,
+        "cache-files" => cache.descriptors_max = given.number(0, 1 << 20)? as usize,
+        "cache-trust" => cache.trust = Duration::from_millis(given.number(0, 3_600_000)?),
+        "small-file" => site.small_bytes_max = given.number(0, 1 << 20)? as usize,
+        _ => return Err(unknown(name)),
+    }
+    Ok(())
+}
+
+/// An option's value.
+struct Given<'a> {
+    name: &'a str,
+    value: &'a OsStr,
+}
+
+impl Given<'_> {
+    /// A number with an optional suffix K, M or G.
+    fn number(&self, least: u64, most: u64) -> Result<u64, Error> {
+        let Self { name, value } = self;
+        let text = value.to_string_lossy();
+        let (digits, shift) = match text.as_bytes() {
+            [digits @ .., b'K' | b'k'] => (digits.len(), 10),
+            [digits @ .., b'M' | b'm'] => (digits.len(), 20),
+            [digits @ .., b'G' | b'g'] => (digits.len(), 30),
+            digits => (digits.len(), 0),
+        };
+        text[..digits]
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(1 << shift))
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| {
+                Error(format!(
+                    "--{name} {text:?}: expected a number from {least} to {most}"
+                ))
+            })
+    }
+
+    /// A time of 1 ms to a day.
+    fn seconds(&self) -> Result<Duration, Error> {
+        let Self { name, value } = self;
+        let text = value.to_string_lossy();
+        let seconds = text
+            .parse::<f64>()
+            .ok()
+            .filter(|s| (0.001..=86_400.0).contains(s));
+        seconds.map(Duration::from_secs_f64).ok_or_else(|| {
+            Error(format!(
+                "--{name} {text:?}: expected seconds from 0.001 to 86400"
+            ))
+        })
+    }
+}
+
+fn set_root(config: &mut Config, root: OsString) -> Result<(), Error> {
+    if !config.site.root.as_os_str().is_empty() {
+        let (first, second) = (config.site.root.display(), Path::new(&root).display());
+        return Err(Error(format!(
+            "one directory at a time: {first} or {second}?"
+        )));
+    }
+    if root.is_empty() {
+        return Err(Error("the directory's name is empty; try: swiftd .".into()));
+    }
+    config.site.root = root.into();
+    Ok(())
+}
+
+fn address(value: &OsStr) -> Result<Address, Error> {
+    if let Some(path) = value.as_bytes().strip_prefix(b"unix:") {
+        if path.is_empty() {
+            return Err(Error(
+                "--listen unix: needs a path, as in unix:/run/swiftd.sock".into(),
+            ));
+        }
+        return Ok(Address::Unix(OsStr::from_bytes(path).into()));
+    }
+    let text = value.to_string_lossy();
+    let numeric = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    match numeric.as_deref().unwrap_or(&text).parse::<SocketAddr>() {
+        Ok(address) => Ok(Address::Tcp(address)),
+        Err(_) => Err(Error(format!(
+            "--listen {text:?}: expected ADDRESS:PORT, as in 0.0.0.0:80, [::]:80 or unix:/run/swiftd.sock"
+        ))),
+    }
+}
+
+fn index_name(value: &OsStr) -> Result<String, Error> {
+    let name = value
+        .to_str()
+        .filter(|name| !name.is_empty() && !name.contains('/'));
+    name.map(str::to_owned).ok_or_else(|| {
+        Error(format!(
+            "--index {value:?}: expected a file name without a slash"
+        ))
+    })
+}
+
+fn avoid(config: &mut Config, value: &OsStr) -> Result<(), Error> {
+    let features = &mut config.site.features;
+    match value.as_bytes() {
+        b"openat2" => features.openat2 = false,
+        b"resolve-cached" => features.resolve_cached = false,
+        b"nowait" => features.nowait = false,
+        b"cachestat" => features.cachestat = false,
+        _ => {
+            return Err(Error(format!(
+                "--avoid {value:?}: expected openat2, resolve-cached, nowait or cachestat"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn prefixed(prefix: &str, value: &OsStr) -> OsString {
+    let mut whole = OsString::from(prefix);
+    whole.push(value);
+    whole
+}
+
+fn unknown(name: &str) -> Error {
+    let nearest = OPTIONS
+        .iter()
+        .map(|option| (distance(name, option), option))
+        .min();
+    match nearest {
+        Some((distance, option)) if distance <= 2 => {
+            Error(format!("unknown option --{name}; did you mean --{option}?"))
+        }
+        _ => Error(format!("unknown option --{name}")),
+    }
+}
+
+/// How many letters must be changed, added or removed (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.bytes().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}

@@ -1,0 +1,95 @@
+//! What the operator can set: every bound with its default and its reason.
+//!
+//! The bounds of a connection are in [`Limits`], next to the code that keeps
+//! them; this module adds those of the loop and of the files, and puts all of them together.
+
+use crate::conn::Limits;
+use crate::files;
+use crate::sys::file::Features;
+use crate::sys::socket::Address;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that a server is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Vec<Address>,
+    /// What to serve.
+    pub site: files::Settings,
+    /// Bounds of the cache of files.
+    pub cache: files::Bounds,
+    /// Bounds of a connection.
+    pub limits: Limits,
+    /// Bounds of the loop.
+    pub turn: Turn,
+    /// Where bodies of requests are kept that are too large for memory.
+    pub temporary: PathBuf,
+}
+
+/// The bounds of the loop.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Connections at the same time; less if the descriptor limit is lower.
+    pub connections_max: usize,
+    /// Connections that are accepted in one turn.
+    pub accepts_max: usize,
+    /// Bytes that one connection may move in one turn.
+    pub bytes_max: usize,
+    /// The one read buffer, bytes.
+    pub read_bytes: usize,
+    /// Look-ups that may wait for the disk thread; one more is a 503.
+    pub disk_jobs_max: usize,
+    /// How long a stop in good order may take.
+    pub drain_timeout: Duration,
+}
+
+/// The port of a server that was not told one: free to use without privileges.
+const DEFAULT_PORT: u16 = 8080;
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            // A connection costs about 150 bytes until it is used.
+            connections_max: 16_384,
+            // Enough to empty the queue under load, few enough that those who are being served
+            // do not wait behind new ones.
+            accepts_max: 64,
+            bytes_max: 512 * 1024,
+            read_bytes: 16 * 1024,
+            disk_jobs_max: 256,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// The defaults for one directory.
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self {
+            listen: vec![Address::Tcp(SocketAddr::from((
+                Ipv4Addr::LOCALHOST,
+                DEFAULT_PORT,
+            )))],
+            site: files::Settings {
+                root,
+                index_names: vec!["index.html".into()],
+                // Head and body of such a file leave in one call of one segment group; larger
+                // ones are cheaper to send from the page cache than to copy.
+                small_bytes_max: 16 * 1024,
+                features: Features::ALL,
+            },
+            cache: files::Bounds {
+                entries_max: 1024,
+                bytes_max: 1024 * 1024,
+                descriptors_max: 128,
+                trust: Duration::from_secs(1),
+            },
+            limits: Limits::default(),
+            turn: Turn::default(),
+            temporary: std::env::temp_dir(),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Which timeout is due while a connection waits.
+//!
+//! One deadline at a time. A wait that depends on the peer's speed (a body, a response) is a
+//! window: within each window a minimum of bytes must move, so that a peer that sends or reads one
+//! byte a minute is as slow as one that does nothing.
+
+use super::Limits;
+use std::time::Duration;
+
+/// What a connection waits for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Wait {
+    /// The first byte of a request.
+    Idle,
+    /// The rest of a head.
+    Head,
+    /// The rest of a body.
+    Body,
+    /// The peer, to take a response.
+    Write,
+    /// The disk.
+    Disk,
+    /// A suspended hook.
+    Hook,
+    /// The peer, to end its side.
+    Linger,
+}
+
+/// The deadline of the current wait.
+#[derive(Copy, Clone, Debug)]
+pub struct Deadline {
+    /// Milliseconds on the loop's clock.
+    due: u64,
+    /// Bytes moved in the current window.
+    moved: u32,
+    wait: Wait,
+}
+
+impl Deadline {
+    /// A wait that begins now.
+    #[must_use]
+    pub fn new(wait: Wait, now: u64, limits: &Limits) -> Self {
+        Self {
+            due: now.saturating_add(millis(limits.timeout(wait))),
+            moved: 0,
+            wait,
+        }
+    }
+
+    /// When the deadline is due, milliseconds.
+    #[must_use]
+    pub fn due(self) -> u64 {
+        self.due
+    }
+
+    /// What is waited for.
+    #[must_use]
+    pub fn wait(self) -> Wait {
+        self.wait
+    }
+
+    /// Notes that `bytes` moved; a window in which enough moved is followed by a new one.
+    pub fn handle_moved(&mut self, bytes: usize, now: u64, limits: &Limits) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.moved = self.moved.saturating_add(bytes);
+        if u64::from(self.moved) >= limits.window_bytes(self.wait) {
+            *self = Self::new(self.wait, now, limits);
+        }
+    }
+}
+
+/// Whole milliseconds of a duration.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,213 @@
+//! A bounded cache of what paths stand for, of "nothing" too.
+//!
+//! Three bounds: entries, bytes, descriptors. What goes first is found by a clock hand: it passes
+//! over entries that were used since it last came by, and a new entry counts as unused, so that a
+//! scan of many paths that are asked for once does not drive out the few that are asked for often.
+//! INVARIANT: `map` names every entry of `ring` exactly once.
+
+use super::site::Found;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bounds of the cache.
+#[derive(Copy, Clone, Debug)]
+pub struct Bounds {
+    /// Paths.
+    pub entries_max: usize,
+    /// Memory, bytes.
+    pub bytes_max: usize,
+    /// Descriptors of files that are too large for memory.
+    pub descriptors_max: usize,
+    /// How long an entry is believed before the file system is asked again.
+    pub trust: Duration,
+}
+
+/// The cache.
+#[derive(Debug)]
+pub struct Cache {
+    map: HashMap<Arc<[u8]>, usize>,
+    ring: Vec<Entry>,
+    hand: usize,
+    bytes: usize,
+    descriptors: usize,
+    bounds: Bounds,
+}
+
+#[derive(Debug)]
+struct Entry {
+    path: Arc<[u8]>,
+    found: Arc<Found>,
+    /// When it was found, milliseconds.
+    since: u64,
+    was_used: bool,
+    bytes: usize,
+    descriptors: usize,
+}
+
+/// What an entry costs beside its path and what was found: itself, its place in the map, and the
+/// allocator's overhead.
+const ENTRY_BYTES: usize = size_of::<Entry>() + 64;
+
+impl Cache {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            map: HashMap::new(),
+            ring: Vec::new(),
+            hand: 0,
+            bytes: 0,
+            descriptors: 0,
+            bounds,
+        }
+    }
+
+    /// How long an entry is believed, milliseconds.
+    #[must_use]
+    pub fn trust_ms(&self) -> u64 {
+        u64::try_from(self.bounds.trust.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What `path` stood for, if that was seen a short while ago.
+    pub fn get(&mut self, path: &[u8], now: u64) -> Option<&Arc<Found>> {
+        let trust_ms = self.trust_ms();
+        let entry = &mut self.ring[*self.map.get(path)?];
+        if now.saturating_sub(entry.since) >= trust_ms {
+            return None;
+        }
+        entry.was_used = true;
+        Some(&entry.found)
+    }
+
+    /// Remembers what `path` stands for now; forgets others if there is no room.
+    pub fn insert(&mut self, path: Box<[u8]>, found: Arc<Found>, now: u64) {
+        let bytes = ENTRY_BYTES + path.len() + found.memory_bytes();
+        let descriptors = found.descriptor_count();
+        if let Some(&index) = self.map.get(&path[..]) {
+            let entry = &mut self.ring[index];
+            self.bytes = self.bytes - entry.bytes + bytes;
+            self.descriptors = self.descriptors - entry.descriptors + descriptors;
+            entry.found = found;
+            entry.since = now;
+            entry.bytes = bytes;
+            entry.descriptors = descriptors;
+        } else {
+            let path: Arc<[u8]> = path.into();
+            self.map.insert(Arc::clone(&path), self.ring.len());
+            self.bytes += bytes;
+            self.descriptors += descriptors;
+            self.ring.push(Entry {
+                path,
+                found,
+                since: now,
+                was_used: false,
+                bytes,
+                descriptors,
+            });
+        }
+        while self.is_over() {
+            self.evict();
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.bounds);
+    }
+
+    fn is_over(&self) -> bool {
+        self.ring.len() > self.bounds.entries_max
+            || self.bytes > self.bounds.bytes_max
+            || self.descriptors > self.bounds.descriptors_max
+    }
+
+    /// Forgets the first entry under the hand that was not used since the hand last came by.
+    fn evict(&mut self) {
+        loop {
+            if self.hand >= self.ring.len() {
+                self.hand = 0;
+            }
+            if !std::mem::take(&mut self.ring[self.hand].was_used) {
+                break;
+            }
+            self.hand += 1;
+        }
+        let entry = self.ring.swap_remove(self.hand);
+        self.map.remove(&entry.path);
+        self.bytes -= entry.bytes;
+        self.descriptors -= entry.descriptors;
+        if let Some(moved) = self.ring.get(self.hand) {
+            // The last entry has taken the place; it gets its turn when the hand comes round.
+            if let Some(index) = self.map.get_mut(&moved.path) {
+                *index = self.hand;
+            }
+            self.hand += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::{Outcome, Variant};
+    use crate::http::Status;
+
+    fn missing() -> Arc<Found> {
+        Arc::new(Found {
+            outcome: Outcome::Missing(Status::NOT_FOUND),
+            variants: [const { Variant::Absent }; 3],
+        })
+    }
+
+    fn cache(entries_max: usize) -> Cache {
+        Cache::new(Bounds {
+            entries_max,
+            bytes_max: 1 << 20,
+            descriptors_max: 8,
+            trust: Duration::from_secs(1),
+        })
+    }
+
+    fn has(cache: &mut Cache, path: &str) -> bool {
+        cache.get(path.as_bytes(), 0).is_some()
+    }
+
+    #[test]
+    fn an_entry_is_believed_for_a_bounded_time() {
+        let mut cache = cache(4);
+        cache.insert(Box::from(&b"/a"[..]), missing(), 100);
+        assert!(cache.get(b"/a", 1_099).is_some());
+        assert!(cache.get(b"/a", 1_100).is_none());
+        cache.insert(Box::from(&b"/a"[..]), missing(), 1_100);
+        assert!(cache.get(b"/a", 1_101).is_some());
+        assert_eq!(cache.ring.len(), 1);
+    }
+
+    #[test]
+    fn a_scan_does_not_drive_out_what_is_in_use() {
+        let mut cache = cache(8);
+        cache.insert(Box::from(&b"/hot"[..]), missing(), 0);
+        for number in 0..1_000 {
+            assert!(has(&mut cache, "/hot"), "lost after {number}");
+            cache.insert(format!("/{number}").into_bytes().into(), missing(), 0);
+            assert!(cache.ring.len() <= 8 && cache.map.len() == cache.ring.len());
+        }
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_accounted() {
+        let mut cache = cache(1_000);
+        cache.bounds.bytes_max = 4_000;
+        for number in 0..500 {
+            cache.insert(format!("/{number}").into_bytes().into(), missing(), 0);
+            let held: usize = cache.ring.iter().map(|entry| entry.bytes).sum();
+            assert_eq!(held, cache.bytes);
+            assert!(cache.bytes <= 4_000);
+            for (path, &index) in &cache.map {
+                assert_eq!(path, &cache.ring[index].path);
+            }
+        }
+        assert!(!cache.ring.is_empty());
+    }
+}

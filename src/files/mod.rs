@@ -1,0 +1,150 @@
+//! Which files there are: the site on disk, and a bounded cache of what was found.
+//!
+//! A look-up that the cache can answer costs one hash. One that it cannot is made at once if the
+//! kernel has the names and the bytes in memory, and by the disk thread if not; those who ask for
+//! the same path meanwhile wait for the same answer.
+
+mod cache;
+mod site;
+
+pub use cache::{Bounds, Cache};
+pub use site::{Found, Outcome, Settings, Site, Variant};
+
+use crate::conn::Id;
+use crate::disk::{Disk, Job};
+use crate::handler::{Files, LookUp};
+use crate::http::negotiate::Accepted;
+use crate::http::{Content, Representation};
+use crate::sys::file::{self, Waiting};
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+/// The files of the server.
+#[derive(Debug)]
+pub struct Store {
+    site: Arc<Site>,
+    cache: Cache,
+    disk: Arc<Disk>,
+    /// Who waits for the disk's answer on a path.
+    asked: HashMap<Box<[u8]>, Vec<Id>>,
+    /// The answer for the connection that is being woken.
+    delivered: Option<Arc<Found>>,
+    /// The loop's clock, milliseconds.
+    now: u64,
+    /// When it was last seen whether the root is still where it was, milliseconds.
+    root_checked: u64,
+}
+
+impl Store {
+    /// The files of `site`, with an empty cache.
+    #[must_use]
+    pub fn new(site: Arc<Site>, bounds: Bounds, disk: Arc<Disk>, now: u64) -> Self {
+        Self {
+            site,
+            cache: Cache::new(bounds),
+            disk,
+            asked: HashMap::new(),
+            delivered: None,
+            now,
+            root_checked: now,
+        }
+    }
+
+    /// Sets the clock.
+    pub fn set_now(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// The disk thread has found what `path` stands for: remembers it and returns who waits for
+    /// it. Each of them is to be woken after [`deliver`](Self::deliver).
+    pub fn handle_found(&mut self, path: Box<[u8]>, found: &Arc<Found>) -> Vec<Id> {
+        let waiting = self.asked.remove(&path).unwrap_or_default();
+        self.cache.insert(path, Arc::clone(found), self.now);
+        waiting
+    }
+
+    /// The answer for the connection that is woken next; `None` takes back one that was not used.
+    pub fn deliver(&mut self, found: Option<&Arc<Found>>) {
+        self.delivered = found.cloned();
+    }
+
+    /// The root's path names another directory now.
+    pub fn handle_new_root(&mut self, site: Arc<Site>) {
+        self.site = site;
+        self.cache.clear();
+    }
+
+    /// What the kernel offers for these files.
+    #[must_use]
+    pub fn features(&self) -> file::Features {
+        self.site.features()
+    }
+
+    fn ask_disk(&mut self, path: &[u8], asker: Id) -> LookUp {
+        if let Some(askers) = self.asked.get_mut(path) {
+            askers.push(asker);
+            return LookUp::Pending;
+        }
+        let job = Job::Find {
+            site: Arc::clone(&self.site),
+            path: path.into(),
+        };
+        if self.disk.submit(job).is_err() {
+            return LookUp::Busy;
+        }
+        self.asked.insert(path.into(), vec![asker]);
+        LookUp::Pending
+    }
+
+    /// Sees from time to time whether the root is still where it was: a site that is replaced by
+    /// renaming directories must not be served from the old one for ever.
+    fn check_root(&mut self) {
+        if self.now - self.root_checked < self.cache.trust_ms() {
+            return;
+        }
+        self.root_checked = self.now;
+        // If the disk has too much to do, the next look-up will ask again.
+        let _ = self.disk.submit(Job::CheckRoot(Arc::clone(&self.site)));
+    }
+}
+
+impl Files for Store {
+    fn look_up(&mut self, path: &[u8], accepted: &Accepted, asker: Id) -> LookUp {
+        if let Some(found) = self.delivered.take() {
+            return found.choose(accepted).unwrap_or(LookUp::Busy);
+        }
+        if let Some(found) = self.cache.get(path, self.now)
+            && let Some(answer) = found.choose(accepted)
+            && is_current(&answer)
+        {
+            return answer;
+        }
+        self.check_root();
+        match self.site.find(path, accepted.wanted(), Waiting::Never) {
+            Some(found) => {
+                let answer = found.choose(accepted).unwrap_or(LookUp::Busy);
+                self.cache.insert(path.into(), Arc::new(found), self.now);
+                answer
+            }
+            None => self.ask_disk(path, asker),
+        }
+    }
+}
+
+/// Whether the file behind a descriptor is still as it was described. One that is in memory is:
+/// its bytes and its description are of the same moment.
+fn is_current(answer: &LookUp) -> bool {
+    let LookUp::Found(representation) = answer else {
+        return true;
+    };
+    let Representation {
+        content: Content::Descriptor(descriptor),
+        identity,
+        ..
+    } = &**representation
+    else {
+        return true;
+    };
+    file::meta(descriptor.as_fd()).is_ok_and(|meta| site::identity(&meta) == *identity)
+}

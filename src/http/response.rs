@@ -1,0 +1,129 @@
+//! A response before it is bytes: a status, field lines and a body.
+//!
+//! Framing and connection fields are not set here: `encode` derives them from the body and from
+//! what the connection decided, so that a handler or a plugin cannot contradict them.
+
+use super::range::Part;
+use super::representation::{Content, Representation};
+use super::status::{Status, error_page};
+use std::sync::Arc;
+
+/// The content of a response.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// Bytes made for this response.
+    Bytes(Vec<u8>),
+    /// A part of a file, possibly all of it; `None` for a file of no bytes.
+    File(Arc<Representation>, Option<Part>),
+    /// Several parts of a file as multipart/byteranges (RFC 9110 §14.6).
+    Parts(Arc<Representation>, Box<[Part]>, String),
+}
+
+/// A response that has not been encoded yet.
+#[derive(Debug)]
+pub struct Response {
+    /// The status.
+    pub status: Status,
+    /// Field lines, each ended by CRLF, without framing and connection fields.
+    fields: Vec<u8>,
+    /// The body.
+    pub body: Body,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self {
+            status: Status::OK,
+            fields: Vec::new(),
+            body: Body::Empty,
+        }
+    }
+}
+
+impl Response {
+    /// Forgets the response and keeps the memory of its fields.
+    pub fn clear(&mut self) {
+        self.status = Status::OK;
+        self.fields.clear();
+        self.body = Body::Empty;
+    }
+
+    /// Adds a field line. Neither part may hold CR, LF or NUL.
+    pub fn push_field(&mut self, name: &str, value: &[u8]) {
+        debug_assert!(!value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+        self.fields.extend_from_slice(name.as_bytes());
+        self.fields.extend_from_slice(b": ");
+        self.fields.extend_from_slice(value);
+        self.fields.extend_from_slice(b"\r\n");
+    }
+
+    /// Adds complete field lines.
+    pub fn push_lines(&mut self, lines: &[u8]) {
+        debug_assert!(lines.is_empty() || lines.ends_with(b"\r\n"));
+        self.fields.extend_from_slice(lines);
+    }
+
+    /// Adds a field whose value `write` appends.
+    pub fn push_with(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        self.fields.extend_from_slice(name.as_bytes());
+        self.fields.extend_from_slice(b": ");
+        write(&mut self.fields);
+        self.fields.extend_from_slice(b"\r\n");
+    }
+
+    /// The field lines.
+    #[must_use]
+    pub fn fields(&self) -> &[u8] {
+        &self.fields
+    }
+
+    /// Becomes the page of an error.
+    pub fn set_error(&mut self, status: Status) {
+        self.clear();
+        self.set_page(status);
+    }
+
+    /// Gets the page of `status` for its body; fields stay.
+    pub fn set_page(&mut self, status: Status) {
+        let mut page = Vec::with_capacity(320);
+        error_page(status, &mut page);
+        self.status = status;
+        self.push_lines(
+            b"Content-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n",
+        );
+        self.body = Body::Bytes(page);
+    }
+}
+
+impl Body {
+    /// The length of the content, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(_, part) => part.map_or(0, |part| part.len()),
+            Self::Parts(file, parts, boundary) => {
+                super::range::multipart_bytes(boundary, file.content_type, parts, file.bytes())
+            }
+        }
+    }
+}
+
+impl Representation {
+    /// The bytes of `part`, if they are in memory.
+    #[must_use]
+    pub fn slice(&self, part: Part) -> Option<&[u8]> {
+        match &self.content {
+            Content::Memory(bytes) => {
+                let first = usize::try_from(part.first).ok()?;
+                let last = usize::try_from(part.last).ok()?;
+                bytes.get(first..=last)
+            }
+            Content::Descriptor(_) => None,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! swiftd: a small, strict HTTP/1.x server for Linux.
+//!
+//! One thread, one edge-triggered epoll instance, one direction:
+//!
+//! ```text
+//! bytes → http (parse) → conn (state machine) → hooks → handler → http (encode) → bytes
+//! ```
+//!
+//! | module | what | touches |
+//! |---|---|---|
+//! | [`http`] | messages: bytes to values and back | nothing |
+//! | [`conn`] | one connection: the state machine, its deadlines, its hooks | nothing |
+//! | [`handler`] | static files: what answers when no plugin did | nothing |
+//! | [`files`] | which files there are: the site on disk and the cache | `sys`, `disk` |
+//! | [`disk`] | the helper thread for whatever could wait for a disk | `sys` |
+//! | [`server`] | the loop: sockets, timers, signals | `sys` |
+//! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
+//! | [`config`], [`cli`], [`log`] | what the operator sets and reads | nothing |
+//!
+//! The first three are the core. They get bytes and the time as arguments and give bytes and
+//! wishes back, so that they can be split at every byte, fuzzed, and simulated from a seed.
+
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod conn;
+pub mod disk;
+pub mod files;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod handler;
+pub mod http;
+pub mod log;
+pub mod server;
+pub mod sys;

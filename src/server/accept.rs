@@ -1,0 +1,93 @@
+//! Accepting: until the kernel has no more, the turn's budget is used up, or there is no room.
+//!
+//! A listener is edge-triggered like everything else: that it may have more connections is
+//! remembered here and forgotten only when accept(2) says so. When descriptors run out or the
+//! connection limit is reached, accepting pauses until a connection ends or a timer fires; no new
+//! edge would come.
+
+use super::{Server, Share, special};
+use crate::conn::Connection;
+use crate::sys::socket::{self, Listener};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// A listener and what is known of it.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) listener: Listener,
+    /// accept(2) may succeed.
+    pub(super) is_ready: bool,
+}
+
+/// How long accepting pauses when no connection ends, milliseconds.
+const PAUSE_MS: u64 = 500;
+
+/// How often the log says that there is no room, milliseconds.
+const COMPLAINT_MS: u64 = 10_000;
+
+impl Server {
+    /// Whether a listener may have connections that could be taken now.
+    pub(super) fn can_accept(&self) -> bool {
+        !self.is_paused && self.doors.iter().any(|door| door.is_ready)
+    }
+
+    /// Takes what fits into this turn.
+    pub(super) fn accept(&mut self) {
+        let mut budget = self.turn.accepts_max;
+        for index in 0..self.doors.len() {
+            while budget > 0 && self.doors[index].is_ready && !self.is_paused {
+                if self.slots.len() >= self.turn.connections_max {
+                    self.pause("the connection limit is reached");
+                    return;
+                }
+                budget -= 1;
+                match self.doors[index].listener.accept() {
+                    Ok(Some(socket)) => self.admit(socket),
+                    Ok(None) => self.doors[index].is_ready = false,
+                    Err(error) => self.handle_refused(index, &error),
+                }
+            }
+        }
+    }
+
+    fn handle_refused(&mut self, index: usize, error: &io::Error) {
+        if socket::is_exhausted(error) {
+            self.pause("accept: out of descriptors or memory");
+        } else {
+            // Nothing that passes by itself; the next edge will try again.
+            self.doors[index].is_ready = false;
+            let address = self.doors[index].listener.address();
+            self.log.error(format_args!("accept on {address}: {error}"));
+        }
+    }
+
+    /// A new connection: most have their request with them, so it is driven at once, and those
+    /// that are answered and closed by then never cost a registration.
+    fn admit(&mut self, socket: OwnedFd) {
+        let connection = Connection::new(self.core.now, &self.core.limits);
+        let deadline = connection.deadline();
+        let index = self.slots.insert(connection, socket);
+        if self.drive(index) == Share::IsOver {
+            return;
+        }
+        let timer = self.timers.insert(deadline, index);
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.timer = Some(timer);
+            let deadline = slot.connection.deadline();
+            self.timers.reschedule(timer, deadline);
+        }
+    }
+
+    /// Stops accepting until there is room again.
+    fn pause(&mut self, why: &str) {
+        self.is_paused = true;
+        self.timers
+            .insert(self.core.now + PAUSE_MS, special::RESUME);
+        if self.core.now >= self.next_complaint {
+            self.next_complaint = self.core.now + COMPLAINT_MS;
+            let count = self.slots.len();
+            self.log
+                .error(format_args!("{why} ({count} connections); new ones wait"));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! One connection's share of a turn: what it wants to send is sent, what it wants to read is read,
+//! until the kernel would block, the connection wants nothing more, or its budget is used up.
+
+use super::Core;
+use super::slots::Slot;
+use crate::conn::{End, Id, Piece, Why};
+use crate::disk::{Disk, Job};
+use crate::http::Content;
+use crate::sys::file::{self, Features};
+use crate::sys::socket::{self, Received};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+/// How a share of a turn ended.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// The connection waits for an event or its deadline.
+    Waits,
+    /// The budget is used up; there is more to do at once.
+    IsUnfinished,
+    /// The connection is over.
+    IsOver,
+}
+
+/// How much of a file is sent with one call. One piece is brought into memory at a time, so it
+/// is also what a slow disk is asked for at once.
+const PIECE_BYTES: u64 = 256 * 1024;
+
+/// What the loop lends to a connection that is driven.
+pub(super) struct Tools<'a> {
+    pub(super) core: &'a mut Core,
+    pub(super) disk: &'a Disk,
+    /// The one buffer that all sockets are read into.
+    pub(super) buffer: &'a mut [u8],
+    /// Bytes that may be moved.
+    pub(super) budget: usize,
+}
+
+/// What one attempt to send came to.
+enum Sent {
+    Bytes(u64),
+    Blocked,
+    /// The next piece of this file must be brought into memory.
+    Cold(Job),
+}
+
+impl Slot {
+    /// Drives the connection.
+    pub(super) fn drive(&mut self, id: Id, tools: &mut Tools<'_>) -> Share {
+        loop {
+            if let Err(_gone) = self.send(id, tools) {
+                self.connection
+                    .abort(Why::ClientGone, &mut tools.core.context(id));
+            }
+            if let Some(append) = self.connection.take_append() {
+                // A connection has one such job at a time, so the queue takes it.
+                let _ = tools.disk.submit(Job::Append { id, append });
+            }
+            match self.connection.end() {
+                Some(End::Close) => return Share::IsOver,
+                Some(End::Linger) if !self.is_shut => {
+                    socket::shut_sending(self.socket.as_fd());
+                    self.is_shut = true;
+                }
+                _ => {}
+            }
+            if tools.budget == 0 {
+                return Share::IsUnfinished;
+            }
+            if !self.is_readable || !self.connection.wants_input() {
+                return Share::Waits;
+            }
+            self.receive(id, tools);
+        }
+    }
+
+    fn receive(&mut self, id: Id, tools: &mut Tools<'_>) {
+        let cx = &mut tools.core.context(id);
+        match socket::receive(self.socket.as_fd(), tools.buffer) {
+            Ok(Received::Bytes(count)) => {
+                self.connection.handle_input(&tools.buffer[..count], cx);
+                tools.budget = tools.budget.saturating_sub(count);
+            }
+            Ok(Received::Blocked) => self.is_readable = false,
+            Ok(Received::End) => {
+                self.is_readable = false;
+                self.connection.handle_end(cx);
+            }
+            Err(_gone) => self.connection.abort(Why::ClientGone, cx),
+        }
+    }
+
+    fn send(&mut self, id: Id, tools: &mut Tools<'_>) -> io::Result<()> {
+        while self.is_writable && !self.connection.is_loading() && tools.budget > 0 {
+            let features = tools.core.features();
+            let Some(sent) = self.send_piece(id, features)? else {
+                break;
+            };
+            let cx = &mut tools.core.context(id);
+            match sent {
+                Sent::Bytes(count) => {
+                    self.is_loaded = false;
+                    let moved = usize::try_from(count).unwrap_or(usize::MAX);
+                    tools.budget = tools.budget.saturating_sub(moved);
+                    self.connection.handle_sent(count, cx);
+                }
+                Sent::Blocked => self.is_writable = false,
+                Sent::Cold(job) => {
+                    // A connection has one such job at a time, so the queue takes it.
+                    let _ = tools.disk.submit(job);
+                    self.connection.handle_loading(true, cx);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries to send what comes next; `None` if nothing does.
+    fn send_piece(&self, id: Id, features: Features) -> io::Result<Option<Sent>> {
+        let piece = self.connection.piece();
+        let socket = self.socket.as_fd();
+        let sent = match piece {
+            None => return Ok(None),
+            Some(Piece::Bytes { bytes, more }) => {
+                socket::transmit(socket, bytes, more)?.map(|count| count as u64)
+            }
+            Some(Piece::File {
+                file,
+                offset,
+                bytes,
+                ..
+            }) => {
+                let Content::Descriptor(descriptor) = &file.content else {
+                    unreachable!("what is in memory is sent as bytes");
+                };
+                let bytes = bytes.min(PIECE_BYTES);
+                let is_warm = self.is_loaded
+                    || file::is_resident(descriptor.as_fd(), offset, bytes, features);
+                if !is_warm {
+                    let file = Arc::clone(descriptor);
+                    return Ok(Some(Sent::Cold(Job::Load {
+                        id,
+                        file,
+                        offset,
+                        bytes,
+                    })));
+                }
+                match socket::transmit_file(socket, descriptor.as_fd(), offset, bytes as usize)? {
+                    // The file has been cut short; what was promised cannot be sent.
+                    Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    count => count.map(|count| count as u64),
+                }
+            }
+        };
+        Ok(Some(sent.map_or(Sent::Blocked, Sent::Bytes)))
+    }
+}

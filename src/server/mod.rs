@@ -1,0 +1,562 @@
+//! The driver: one thread, one poll, turn after turn.
+//!
+//! It carries what the kernel reports to the connections and what they want to the kernel. It
+//! knows no HTTP. One turn (`Server::turn`) has a fixed order, given there.
+
+mod accept;
+mod drive;
+mod slots;
+
+use crate::config::{Config, Turn};
+use crate::conn::{Context, Hooks, Id, Limits, Pool, Why};
+use crate::disk::{Disk, Reply, Worker};
+use crate::files::{Site, Store};
+use crate::handler::Static;
+use crate::http::encode::Stamp;
+use crate::log::Log;
+use crate::sys::clock;
+use crate::sys::file::Features;
+use crate::sys::poll::{Poll, Readiness};
+use crate::sys::process;
+use crate::sys::signal::Signals;
+use crate::sys::socket::{Address, Listener};
+use accept::Door;
+use drive::{Share, Tools};
+use slots::Slots;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use swiftd_timer::Heap;
+
+/// Keys of the poll that are no connections; theirs begin at [`key::SLOTS`].
+mod key {
+    pub(super) const DISK: usize = 0;
+    pub(super) const SIGNALS: usize = 1;
+    pub(super) const DOORS: usize = 2;
+    /// There are at most as many listeners as fit between.
+    pub(super) const SLOTS: usize = 256;
+}
+
+/// Timers that belong to no connection. Slot numbers never get that far.
+mod special {
+    /// Accept again.
+    pub(super) const RESUME: u32 = u32::MAX;
+    /// The time to stop in good order is over.
+    pub(super) const STOP: u32 = u32::MAX - 1;
+}
+
+/// How many listeners there may be.
+pub const LISTENERS_MAX: usize = key::SLOTS - key::DOORS;
+
+/// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
+/// listeners, root, the files that are open for a moment.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// A server that is ready to run.
+pub struct Server {
+    poll: Poll,
+    doors: Vec<Door>,
+    slots: Slots,
+    timers: Heap<u64, u32>,
+    /// Connections that have work left, each at most once (the thesis' job list).
+    ready: VecDeque<u32>,
+    core: Core,
+    disk: Arc<Disk>,
+    _worker: Worker,
+    signals: Option<Signals>,
+    buffer: Box<[u8]>,
+    log: Log,
+    turn: Turn,
+    /// Nothing is accepted until there is room again.
+    is_paused: bool,
+    next_complaint: u64,
+    should_stop: Arc<AtomicBool>,
+    is_stopped: bool,
+}
+
+/// What every connection is lent.
+struct Core {
+    limits: Limits,
+    hooks: Box<dyn Hooks>,
+    handler: Static<Store>,
+    pool: Pool,
+    stamp: Stamp,
+    now: u64,
+    is_draining: bool,
+    features: Features,
+}
+
+impl Core {
+    fn context(&mut self, id: Id) -> Context<'_> {
+        Context {
+            limits: &self.limits,
+            hooks: &mut *self.hooks,
+            handler: &mut self.handler,
+            pool: &mut self.pool,
+            stamp: &self.stamp,
+            now: self.now,
+            id,
+            is_draining: self.is_draining,
+        }
+    }
+
+    fn features(&self) -> Features {
+        self.features
+    }
+
+    fn set_clock(&mut self) {
+        self.now = clock::monotonic_ms();
+        self.stamp.set(clock::unix_secs());
+        self.handler.files.set_now(self.now);
+    }
+}
+
+/// Why a server could not be started: what was being done, to what, and how to mend it.
+#[derive(Debug)]
+pub enum Error {
+    /// The root cannot be opened.
+    Root(PathBuf, io::Error),
+    /// An address cannot be listened on.
+    Listen(Address, io::Error),
+    /// The process lacks something.
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root(path, error) => {
+                write!(f, "cannot serve {}: {error}", path.display())?;
+                match error.kind() {
+                    io::ErrorKind::NotFound => write!(f, "; name a directory that exists"),
+                    io::ErrorKind::NotADirectory => write!(f, "; name the directory it is in"),
+                    io::ErrorKind::PermissionDenied => {
+                        write!(
+                            f,
+                            "; the user that runs swiftd needs read and search permission (chmod o+rx) on it and the directories above"
+                        )
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::Listen(address, error) => {
+                write!(f, "cannot listen on {address}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        write!(
+                            f,
+                            "; stop whoever has it (ss -ltnp) or choose another with --listen"
+                        )
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        write!(
+                            f,
+                            "; a port below 1024 needs root or CAP_NET_BIND_SERVICE, a socket path a directory that may be written to"
+                        )
+                    }
+                    io::ErrorKind::AddrNotAvailable => {
+                        write!(f, "; no interface has this address (ip addr)")
+                    }
+                    io::ErrorKind::AlreadyExists => {
+                        write!(
+                            f,
+                            "; there is a file that is not a socket: remove it or choose another path"
+                        )
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::System(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Stops a server from another thread.
+#[derive(Clone)]
+pub struct Stopper {
+    should_stop: Arc<AtomicBool>,
+    disk: Arc<Disk>,
+}
+
+impl Stopper {
+    /// Asks the server to stop in good order.
+    pub fn stop(&self) {
+        self.should_stop.store(true, Ordering::Release);
+        self.disk.waker().wake();
+    }
+}
+
+impl Server {
+    /// Opens the root, listens, and starts the disk thread. `signals` come through the loop.
+    ///
+    /// # Errors
+    /// Something of that is not possible; nothing is left behind.
+    pub fn start(
+        config: Config,
+        hooks: Box<dyn Hooks>,
+        signals: Option<Signals>,
+    ) -> Result<Self, Error> {
+        let Config {
+            listen,
+            site,
+            cache,
+            limits,
+            mut turn,
+            temporary,
+        } = config;
+        let wanted = turn.connections_max as u64 + cache.descriptors_max as u64;
+        let granted = process::raise_descriptor_limit(wanted + DESCRIPTORS_RESERVED);
+        let room = granted.saturating_sub(cache.descriptors_max as u64 + DESCRIPTORS_RESERVED);
+        turn.connections_max = turn
+            .connections_max
+            .min(usize::try_from(room.max(1)).unwrap_or(1));
+
+        let root = site.root.clone();
+        let site = Site::open(site).map_err(|error| Error::Root(root, error))?;
+        let features = site.features();
+        let system = |what| move |error| Error::System(what, error);
+        let poll = Poll::new().map_err(system("cannot make an epoll instance"))?;
+        let disk = Disk::new(turn.disk_jobs_max).map_err(system("cannot make an eventfd"))?;
+        let add = |source, key| poll.add(source, key);
+        add(disk.waker().as_fd(), key::DISK).map_err(system("cannot watch the disk thread"))?;
+        if let Some(signals) = &signals {
+            add(signals.as_fd(), key::SIGNALS).map_err(system("cannot watch signals"))?;
+        }
+        let mut doors = Vec::with_capacity(listen.len());
+        for (address, number) in listen.iter().zip(key::DOORS..key::SLOTS) {
+            let open = || {
+                let listener = Listener::bind(address)?;
+                poll.add(listener.as_fd(), number)?;
+                Ok(listener)
+            };
+            let listener = open().map_err(|error| Error::Listen(address.clone(), error))?;
+            doors.push(Door {
+                listener,
+                is_ready: true,
+            });
+        }
+        let worker = disk
+            .start(temporary)
+            .map_err(system("cannot start the disk thread"))?;
+        let now = clock::monotonic_ms();
+        let files = Store::new(Arc::new(site), cache, Arc::clone(&disk), now);
+        Ok(Self {
+            poll,
+            doors,
+            slots: Slots::new(),
+            timers: Heap::new(),
+            ready: VecDeque::new(),
+            core: Core {
+                limits,
+                hooks,
+                handler: Static { files },
+                pool: Pool::default(),
+                stamp: Stamp::new(clock::unix_secs()),
+                now,
+                is_draining: false,
+                features,
+            },
+            log: Log::new(Arc::clone(&disk)),
+            disk,
+            _worker: worker,
+            signals,
+            buffer: vec![0; turn.read_bytes].into(),
+            turn,
+            is_paused: false,
+            next_complaint: 0,
+            should_stop: Arc::new(AtomicBool::new(false)),
+            is_stopped: false,
+        })
+    }
+
+    /// Where the server listens, with real port numbers.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.doors.iter().map(|door| door.listener.address())
+    }
+
+    /// What the kernel offers for the files, as found at start.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.core.features
+    }
+
+    /// The most connections that the descriptor limit allows.
+    #[must_use]
+    pub fn connections_max(&self) -> usize {
+        self.turn.connections_max
+    }
+
+    /// Something to stop this server with.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper {
+            should_stop: Arc::clone(&self.should_stop),
+            disk: Arc::clone(&self.disk),
+        }
+    }
+
+    /// Serves until a signal or a [`Stopper`] ends it.
+    ///
+    /// # Errors
+    /// The kernel refuses to wait, which it does only if this program is wrong.
+    pub fn run(mut self) -> io::Result<()> {
+        while !self.is_stopped {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// One turn. The order is its meaning: what was read may free what is accepted next, and a
+    /// slot is used again only when no event of this batch can name it any more.
+    fn turn(&mut self) -> io::Result<()> {
+        let event_count = self.poll.wait(self.patience())?;
+        self.core.set_clock();
+        for index in 0..event_count {
+            if let Some(readiness) = self.poll.event(index) {
+                self.handle_event(readiness);
+            }
+        }
+        for _ in 0..self.ready.len() {
+            if let Some(index) = self.ready.pop_front() {
+                self.drive(index);
+            }
+        }
+        self.accept();
+        while let Some(index) = self.timers.pop_expired(self.core.now) {
+            self.handle_expired(index);
+        }
+        if self.slots.reclaim() {
+            self.is_paused = false;
+        }
+        self.log.flush();
+        self.is_stopped |= self.core.is_draining && self.slots.len() == 0;
+        Ok(())
+    }
+
+    /// How long the next wait may be; `None` for ever.
+    fn patience(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || self.can_accept() {
+            return Some(Duration::ZERO);
+        }
+        let due = self.timers.next_deadline()?;
+        // The clock of this turn is a little old, so one millisecond more does not wake too early.
+        let left = due.saturating_sub(self.core.now) + 1;
+        Some(Duration::from_millis(left))
+    }
+
+    fn handle_event(&mut self, readiness: Readiness) {
+        match readiness.key {
+            key::DISK => self.handle_replies(),
+            key::SIGNALS => self.handle_signals(),
+            key if key < key::SLOTS => {
+                if let Some(door) = self.doors.get_mut(key - key::DOORS) {
+                    door.is_ready = true;
+                }
+            }
+            key => {
+                let index = (key - key::SLOTS) as u32;
+                let Some(slot) = self.slots.get_mut(index) else {
+                    return;
+                };
+                slot.is_readable |= readiness.is_readable;
+                slot.is_writable |= readiness.is_writable;
+                if readiness.is_hung_up {
+                    let id = Id {
+                        slot: index,
+                        generation: slot.generation,
+                    };
+                    slot.connection
+                        .abort(Why::ClientGone, &mut self.core.context(id));
+                }
+                self.enqueue(index);
+            }
+        }
+    }
+
+    fn handle_replies(&mut self) {
+        for reply in self.disk.take_replies() {
+            match reply {
+                Reply::Found { path, found } => {
+                    for id in self.core.handler.files.handle_found(path, &found) {
+                        self.core.handler.files.deliver(Some(&found));
+                        self.wake(id);
+                        self.core.handler.files.deliver(None);
+                    }
+                }
+                Reply::NewRoot(site) => self.core.handler.files.handle_new_root(site),
+                Reply::Loaded { id, result } => self.handle_loaded(id, result),
+                Reply::Appended { id, result } => {
+                    if let Err(error) = &result {
+                        self.log
+                            .error(format_args!("cannot keep a request body: {error}"));
+                    }
+                    if let Some(slot) = self.slots.find_mut(id) {
+                        let cx = &mut self.core.context(id);
+                        slot.connection.handle_appended(result.ok(), cx);
+                        self.enqueue(id.slot);
+                    }
+                }
+            }
+        }
+        if self.should_stop.load(Ordering::Acquire) {
+            self.stop();
+        }
+    }
+
+    fn handle_loaded(&mut self, id: Id, result: io::Result<()>) {
+        let Some(slot) = self.slots.find_mut(id) else {
+            return;
+        };
+        let cx = &mut self.core.context(id);
+        slot.connection.handle_loading(false, cx);
+        slot.is_loaded = true;
+        if let Err(error) = result {
+            self.log.error(format_args!("cannot read a file: {error}"));
+            slot.connection.abort(Why::Error, cx);
+        }
+        self.enqueue(id.slot);
+    }
+
+    fn handle_signals(&mut self) {
+        while let Some(_signal) = self.signals.as_ref().and_then(Signals::next) {
+            // The second one does not wait for anybody.
+            self.is_stopped |= self.core.is_draining;
+            self.stop();
+        }
+    }
+
+    /// Stops in good order: no new connections, idle ones end, others after their response.
+    fn stop(&mut self) {
+        if self.core.is_draining {
+            return;
+        }
+        self.core.is_draining = true;
+        self.doors.clear();
+        let drain_ms = u64::try_from(self.turn.drain_timeout.as_millis()).unwrap_or(u64::MAX);
+        self.timers
+            .insert(self.core.now.saturating_add(drain_ms), special::STOP);
+        for index in self.slots.indices() {
+            if let Some(slot) = self.slots.get_mut(index) {
+                let id = Id {
+                    slot: index,
+                    generation: slot.generation,
+                };
+                slot.connection.handle_stop(&mut self.core.context(id));
+                self.enqueue(index);
+            }
+        }
+    }
+
+    fn handle_expired(&mut self, index: u32) {
+        match index {
+            special::RESUME => self.is_paused = false,
+            special::STOP => self.is_stopped = true,
+            _ => {
+                let Some(slot) = self.slots.get_mut(index) else {
+                    return;
+                };
+                let id = Id {
+                    slot: index,
+                    generation: slot.generation,
+                };
+                slot.connection.handle_deadline(&mut self.core.context(id));
+                slot.timer = None;
+                if self.drive(index) != Share::IsOver
+                    && let Some(slot) = self.slots.get_mut(index)
+                {
+                    slot.timer = Some(self.timers.insert(slot.connection.deadline(), index));
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, id: Id) {
+        if let Some(slot) = self.slots.find_mut(id) {
+            slot.connection.handle_wake(&mut self.core.context(id));
+            self.enqueue(id.slot);
+        }
+    }
+
+    fn enqueue(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && !slot.is_queued
+        {
+            slot.is_queued = true;
+            self.ready.push_back(index);
+        }
+    }
+
+    /// Gives a connection its share of the turn.
+    fn drive(&mut self, index: u32) -> Share {
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Share::IsOver;
+        };
+        slot.is_queued = false;
+        let id = Id {
+            slot: index,
+            generation: slot.generation,
+        };
+        let mut share = slot.drive(
+            id,
+            &mut Tools {
+                core: &mut self.core,
+                disk: &self.disk,
+                buffer: &mut self.buffer,
+                budget: self.turn.bytes_max,
+            },
+        );
+        if share != Share::IsOver && !slot.is_registered {
+            let key = key::SLOTS + index as usize;
+            match self.poll.add(slot.socket.as_fd(), key) {
+                Ok(()) => slot.is_registered = true,
+                Err(error) => {
+                    self.log
+                        .error(format_args!("cannot watch a connection: {error}"));
+                    slot.connection
+                        .abort(Why::Error, &mut self.core.context(id));
+                    share = Share::IsOver;
+                }
+            }
+        }
+        match share {
+            Share::IsOver => {
+                if let Some(timer) = slot.timer {
+                    self.timers.cancel(timer);
+                }
+                self.slots.remove(index);
+            }
+            Share::Waits | Share::IsUnfinished => {
+                if let Some(timer) = slot.timer {
+                    self.timers.reschedule(timer, slot.connection.deadline());
+                }
+                if share == Share::IsUnfinished {
+                    self.enqueue(index);
+                }
+            }
+        }
+        share
+    }
+}
+
+impl Drop for Server {
+    /// Connections that are cut off are told to the plugins.
+    fn drop(&mut self) {
+        for index in self.slots.indices() {
+            if let Some(slot) = self.slots.get_mut(index) {
+                let id = Id {
+                    slot: index,
+                    generation: slot.generation,
+                };
+                slot.connection.abort(Why::Stop, &mut self.core.context(id));
+            }
+        }
+        self.log.flush();
+    }
+}

@@ -1,0 +1,210 @@
+//! The slots of all connections.
+//!
+//! They lie in chunks of a page that never move, so that growing copies nothing and needs no
+//! memory beyond the slots themselves. A slot whose connection has ended is used again only after
+//! the turn, so that an event of the same batch finds it closed; each use has a generation, so that
+//! a reply of a later turn does not find a stranger.
+
+use crate::conn::{Connection, Id};
+use std::os::fd::OwnedFd;
+use swiftd_timer::Timer;
+
+/// A connection with its socket.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) connection: Connection,
+    pub(super) socket: OwnedFd,
+    pub(super) timer: Option<Timer>,
+    pub(super) generation: u32,
+    /// A read may succeed: cleared only by "would block".
+    pub(super) is_readable: bool,
+    /// A write may succeed: cleared only by "would block".
+    pub(super) is_writable: bool,
+    /// It is in the ready queue.
+    pub(super) is_queued: bool,
+    /// Its socket is registered with the poll.
+    pub(super) is_registered: bool,
+    /// Its sending side has been shut.
+    pub(super) is_shut: bool,
+    /// The next piece of the file has just been brought into memory.
+    pub(super) is_loaded: bool,
+}
+
+/// One place for a connection.
+#[derive(Debug)]
+enum Place {
+    Free { generation: u32, next: Option<u32> },
+    Used(Slot),
+}
+
+// With its timer (28 bytes in the heap) an idle connection stays below 256 bytes.
+const _: () = assert!(size_of::<Place>() <= 144);
+
+/// Places in a chunk: what fits in a page.
+const CHUNK_SLOTS: usize = 4096 / size_of::<Place>();
+
+/// All slots.
+#[derive(Debug)]
+pub(super) struct Slots {
+    chunks: Vec<Box<[Place]>>,
+    free: Option<u32>,
+    /// Those that ended in this turn.
+    ended: Vec<u32>,
+    used_count: usize,
+}
+
+impl Slots {
+    pub(super) fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            free: None,
+            ended: Vec::new(),
+            used_count: 0,
+        }
+    }
+
+    /// How many connections there are.
+    pub(super) fn len(&self) -> usize {
+        self.used_count
+    }
+
+    /// Puts a connection into a free slot.
+    pub(super) fn insert(&mut self, connection: Connection, socket: OwnedFd) -> u32 {
+        let index = match self.free {
+            Some(index) => index,
+            None => self.grow(),
+        };
+        let place = self.place_mut(index);
+        let Place::Free { generation, next } = *place else {
+            unreachable!("the free list names free places only");
+        };
+        *place = Place::Used(Slot {
+            connection,
+            socket,
+            timer: None,
+            generation,
+            is_readable: true,
+            is_writable: true,
+            is_queued: false,
+            is_registered: false,
+            is_shut: false,
+            is_loaded: false,
+        });
+        self.free = next;
+        self.used_count += 1;
+        index
+    }
+
+    /// The slot with a number, if it is in use.
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Slot> {
+        let (chunk, place) = locate(index);
+        match self.chunks.get_mut(chunk)?.get_mut(place)? {
+            Place::Used(slot) => Some(slot),
+            Place::Free { .. } => None,
+        }
+    }
+
+    /// The slot that something of an earlier turn belongs to, if it is still the same use of it.
+    pub(super) fn find_mut(&mut self, id: Id) -> Option<&mut Slot> {
+        self.get_mut(id.slot)
+            .filter(|slot| slot.generation == id.generation)
+    }
+
+    /// Ends a connection and closes its socket. The slot is free after [`Self::reclaim`].
+    pub(super) fn remove(&mut self, index: u32) {
+        let place = self.place_mut(index);
+        if let Place::Used(slot) = place {
+            let generation = slot.generation.wrapping_add(1);
+            *place = Place::Free {
+                generation,
+                next: None,
+            };
+            self.ended.push(index);
+            self.used_count -= 1;
+        }
+    }
+
+    /// Frees the slots of the connections that ended in this turn; tells whether there were any.
+    pub(super) fn reclaim(&mut self) -> bool {
+        let has_ended = !self.ended.is_empty();
+        while let Some(index) = self.ended.pop() {
+            let first = self.free;
+            if let Place::Free { next, .. } = self.place_mut(index) {
+                *next = first;
+            }
+            self.free = Some(index);
+        }
+        has_ended
+    }
+
+    /// The numbers of all slots in use.
+    pub(super) fn indices(&self) -> Vec<u32> {
+        let places = self.chunks.iter().flat_map(|chunk| chunk.iter()).zip(0..);
+        places
+            .filter(|(place, _)| matches!(place, Place::Used(_)))
+            .map(|(_, index)| index)
+            .collect()
+    }
+
+    fn place_mut(&mut self, index: u32) -> &mut Place {
+        let (chunk, place) = locate(index);
+        &mut self.chunks[chunk][place]
+    }
+
+    /// Adds a chunk and returns its first place.
+    fn grow(&mut self) -> u32 {
+        let first = (self.chunks.len() * CHUNK_SLOTS) as u32;
+        let last = first + CHUNK_SLOTS as u32 - 1;
+        let place = |index| Place::Free {
+            generation: 0,
+            next: (index < last).then_some(index + 1),
+        };
+        self.chunks.push((first..=last).map(place).collect());
+        first
+    }
+}
+
+fn locate(index: u32) -> (usize, usize) {
+    (index as usize / CHUNK_SLOTS, index as usize % CHUNK_SLOTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Limits;
+
+    fn insert(slots: &mut Slots) -> u32 {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        slots.insert(Connection::new(0, &Limits::default()), null.into())
+    }
+
+    #[test]
+    fn a_slot_is_used_again_only_after_the_turn_and_under_a_new_generation() {
+        let mut slots = Slots::new();
+        let first = insert(&mut slots);
+        let id = Id {
+            slot: first,
+            generation: 0,
+        };
+        assert!(slots.find_mut(id).is_some());
+        slots.remove(first);
+        assert!(slots.get_mut(first).is_none());
+        assert_ne!(insert(&mut slots), first);
+        assert!(slots.reclaim());
+        assert_eq!(insert(&mut slots), first);
+        assert!(
+            slots.find_mut(id).is_none(),
+            "the old name finds no stranger"
+        );
+        assert_eq!(slots.len(), 2);
+    }
+
+    #[test]
+    fn many_slots_are_all_different() {
+        let mut slots = Slots::new();
+        let mut indices: Vec<u32> = (0..100).map(|_| insert(&mut slots)).collect();
+        assert_eq!(slots.indices(), indices);
+        indices.dedup();
+        assert_eq!(indices.len(), 100);
+    }
+}

@@ -1,0 +1,421 @@
+//! Files beneath a root: opened without following anybody out of it, read without waiting for a
+//! disk where the kernel can tell, sent ahead of need where it cannot.
+//!
+//! What the kernel offers is found out at run time and can be switched off, so that the way an
+//! older kernel takes can be tested on a newer one.
+
+use super::beneath;
+use rustix::fs::{Advice, FileType, Mode, OFlags, ResolveFlags, fadvise, fstat, open, openat2};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// What the kernel can do for us.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// openat2(2) with RESOLVE_BENEATH (Linux 5.6); else each component is opened by itself.
+    pub openat2: bool,
+    /// RESOLVE_CACHED (Linux 5.12): names that are in memory are found without waiting; else every
+    /// look-up is made by the disk thread.
+    pub resolve_cached: bool,
+    /// preadv2(2) with RWF_NOWAIT (Linux 4.14); else every read is made by the disk thread.
+    pub nowait: bool,
+    /// cachestat(2) (Linux 6.5); else both ends of a piece are probed with RWF_NOWAIT.
+    pub cachestat: bool,
+}
+
+impl Features {
+    /// All that swiftd knows to use.
+    pub const ALL: Self = Self {
+        openat2: true,
+        resolve_cached: true,
+        nowait: true,
+        cachestat: true,
+    };
+
+    /// What Linux 4.14 to 5.5 offer.
+    pub const NONE: Self = Self {
+        openat2: false,
+        resolve_cached: false,
+        nowait: false,
+        cachestat: false,
+    };
+
+    /// What this kernel offers, of `self`, found out with the directory of a root.
+    fn probed(self, directory: BorrowedFd<'_>) -> Self {
+        let opens = |resolve| {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            // EAGAIN says that the name was not in memory, so the kernel knows the question.
+            !matches!(
+                openat2(directory, ".", flags, Mode::empty(), resolve),
+                Err(Errno::NOSYS | Errno::INVAL | Errno::PERM)
+            )
+        };
+        let openat2 = self.openat2 && opens(ResolveFlags::BENEATH);
+        let cached = ResolveFlags::BENEATH | ResolveFlags::CACHED;
+        Self {
+            openat2,
+            resolve_cached: openat2 && self.resolve_cached && opens(cached),
+            nowait: self.nowait,
+            cachestat: self.cachestat && super::raw::cached_pages(directory, 0, 1).is_ok(),
+        }
+    }
+}
+
+/// A directory that files are served from.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+    features: Features,
+}
+
+/// Whether a look-up may wait for the disk.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It must not: what is not in memory is [`io::ErrorKind::WouldBlock`].
+    Never,
+    /// It may.
+    Allowed,
+}
+
+/// What kind of file was found.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A FIFO, a device, a socket.
+    Special,
+}
+
+/// A moment in the life of a file.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Seconds since 1970, negative before.
+    pub unix_secs: i64,
+    /// Nanoseconds within the second.
+    pub nanos: u32,
+}
+
+/// What fstat(2) tells about a file.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Regular, directory, or neither.
+    pub kind: Kind,
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// Last change of the content.
+    pub modified: Moment,
+    /// Last change of the inode.
+    pub changed: Moment,
+}
+
+/// An open file.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its descriptor: read-only, non-blocking, close-on-exec.
+    pub descriptor: OwnedFd,
+    /// What it is.
+    pub meta: Meta,
+}
+
+/// How a file is opened. Non-blocking, so that a FIFO without a writer does not hold us; without
+/// making a terminal ours.
+pub(super) const FILE_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
+/// How often a look-up that a rename disturbed is tried again.
+const RACES_MAX: usize = 8;
+
+impl Root {
+    /// Opens a root and finds out which of `features` the kernel offers.
+    ///
+    /// # Errors
+    /// It does not exist, is no directory, or may not be searched.
+    pub fn open(path: &Path, features: Features) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = open(path, flags, Mode::empty())?;
+        // O_PATH does not ask whether we may search it; this does.
+        open(
+            path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .or_else(|_| open(path.join("."), flags, Mode::empty()))?;
+        let features = features.probed(directory.as_fd());
+        Ok(Self {
+            directory,
+            features,
+        })
+    }
+
+    /// What the kernel offers.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// Whether `path` still names this directory.
+    ///
+    /// # Errors
+    /// It names nothing.
+    pub fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let there = rustix::fs::stat(path)?;
+        let here = fstat(&self.directory)?;
+        Ok(there.st_ino == here.st_ino && there.st_dev == here.st_dev)
+    }
+
+    /// Opens the file at `path`, which is relative, free of dot segments, and not empty.
+    /// Symbolic links are followed as long as they stay beneath the root.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it must not wait and would have to; EXDEV for a way out of the root; else
+    /// see open(2).
+    pub fn open_file(&self, path: &[u8], waiting: Waiting) -> io::Result<Opened> {
+        let descriptor = match waiting {
+            Waiting::Never if !self.features.resolve_cached => {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Waiting::Never => self.resolve(path, ResolveFlags::CACHED)?,
+            Waiting::Allowed if self.features.openat2 => self.resolve_patiently(path)?,
+            Waiting::Allowed => beneath::open(self.directory.as_fd(), path)?,
+        };
+        let meta = meta(descriptor.as_fd())?;
+        Ok(Opened { descriptor, meta })
+    }
+
+    fn resolve(&self, path: &[u8], how: ResolveFlags) -> Result<OwnedFd, Errno> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | how;
+        openat2(&self.directory, path, FILE_FLAGS, Mode::empty(), resolve)
+    }
+
+    /// EAGAIN means here that a rename went on at the same time (openat2(2)).
+    fn resolve_patiently(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        for _ in 0..RACES_MAX {
+            match self.resolve(path, ResolveFlags::empty()) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                opened => return opened,
+            }
+        }
+        Err(Errno::BUSY)
+    }
+}
+
+/// What fstat(2) tells about an open file. It never waits: the inode is in memory.
+///
+/// # Errors
+/// See fstat(2).
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "the types differ between architectures"
+)]
+pub fn meta(file: BorrowedFd<'_>) -> io::Result<Meta> {
+    let stat = fstat(file)?;
+    Ok(Meta {
+        kind: match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::Regular,
+            FileType::Directory => Kind::Directory,
+            _ => Kind::Special,
+        },
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        bytes: u64::try_from(stat.st_size).unwrap_or(0),
+        modified: Moment {
+            unix_secs: stat.st_mtime as i64,
+            nanos: stat.st_mtime_nsec as u32,
+        },
+        changed: Moment {
+            unix_secs: stat.st_ctime as i64,
+            nanos: stat.st_ctime_nsec as u32,
+        },
+    })
+}
+
+/// Fills `buffer` from the start of `file` as far as the file goes; returns how many bytes it has.
+///
+/// # Errors
+/// `WouldBlock` if it must not wait and would have to.
+pub fn read_start(
+    file: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    waiting: Waiting,
+    features: Features,
+) -> io::Result<usize> {
+    let flags = match waiting {
+        Waiting::Never if !features.nowait => return Err(io::ErrorKind::WouldBlock.into()),
+        Waiting::Never => ReadWriteFlags::NOWAIT,
+        Waiting::Allowed => ReadWriteFlags::empty(),
+    };
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let mut target = [IoSliceMut::new(&mut buffer[filled..])];
+        match preadv2(file, &mut target, filled as u64, flags) {
+            Ok(0) => break,
+            Ok(bytes) => filled += bytes,
+            Err(Errno::INTR) => {}
+            // A file system that does not know RWF_NOWAIT must be asked by the disk thread.
+            Err(Errno::OPNOTSUPP) if waiting == Waiting::Never => {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(filled)
+}
+
+/// The size in which files are cached by the kernel and probed here.
+const PAGE_BYTES: u64 = 4096;
+
+/// Whether a piece of a file is in memory, so that sending it will not wait for the disk. In doubt
+/// it is not.
+#[must_use]
+pub fn is_resident(file: BorrowedFd<'_>, offset: u64, bytes: u64, features: Features) -> bool {
+    if features.cachestat {
+        let pages = (offset + bytes).div_ceil(PAGE_BYTES) - offset / PAGE_BYTES;
+        return super::raw::cached_pages(file, offset, bytes).is_ok_and(|cached| cached >= pages);
+    }
+    // Read-ahead fills pieces from their start, so a piece that has both ends has its middle.
+    let has_byte = |at: u64| {
+        let mut byte = [0];
+        preadv2(
+            file,
+            &mut [IoSliceMut::new(&mut byte)],
+            at,
+            ReadWriteFlags::NOWAIT,
+        )
+        .is_ok()
+    };
+    features.nowait && has_byte(offset) && has_byte(offset + bytes - 1)
+}
+
+/// Tells the kernel not to read ahead by itself: the disk thread does, in whole pieces.
+pub fn expect_pieces(file: BorrowedFd<'_>) {
+    // Advice may be ignored.
+    let _ = fadvise(file, 0, None, Advice::Random);
+}
+
+/// Brings a piece of a file into memory and waits until it is there.
+///
+/// # Errors
+/// The disk cannot read it.
+pub fn load(file: BorrowedFd<'_>, offset: u64, bytes: u64, null: BorrowedFd<'_>) -> io::Result<()> {
+    // One large request for the disk, where a read would make many small ones.
+    let _ = fadvise(
+        file,
+        offset,
+        std::num::NonZeroU64::new(bytes),
+        Advice::WillNeed,
+    );
+    let end = offset + bytes;
+    let mut at = offset;
+    while at < end {
+        let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+        // To /dev/null: the kernel waits for each page and copies nothing.
+        match rustix::fs::sendfile(null, file, Some(&mut at), left) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Opens /dev/null for writing.
+///
+/// # Errors
+/// There is none.
+pub fn open_null() -> io::Result<OwnedFd> {
+    Ok(open(
+        "/dev/null",
+        OFlags::WRONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
+/// An unnamed file in `directory`, for reading and writing.
+///
+/// # Errors
+/// The directory does not exist, is full, or may not be written to.
+pub fn open_unnamed(directory: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    match open(directory, flags | OFlags::TMPFILE, mode) {
+        // A file system that has no unnamed files (overlayfs before Linux 6.1, NFS).
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
+        opened => return Ok(opened?),
+    }
+    static COUNTER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let path = directory.join(format!(".swiftd-{}-{number}", std::process::id()));
+    let file = open(
+        &path,
+        flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
+        mode,
+    )?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
+/// Writes all of `bytes` at `offset`.
+///
+/// # Errors
+/// The disk is full or broken.
+pub fn write_all(file: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match rustix::io::pwrite(file, &bytes[written..], offset + written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Why a file could not be opened, as far as its path is to blame.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not in memory, and waiting was not allowed.
+    WouldBlock,
+    /// There is no such file, or it lies outside the root.
+    Missing,
+    /// It may not be read.
+    Forbidden,
+    /// Descriptors or memory have run out.
+    Exhausted,
+    /// The disk or the file system failed.
+    Failed,
+}
+
+/// Sorts the errors of [`Root::open_file`] and [`read_start`].
+#[must_use]
+pub fn refusal(error: &io::Error) -> Refusal {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return Refusal::WouldBlock;
+    }
+    match Errno::from_io_error(error) {
+        Some(
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::XDEV
+            | Errno::LOOP
+            | Errno::NAMETOOLONG
+            | Errno::NXIO
+            | Errno::NODEV
+            | Errno::INVAL
+            | Errno::ILSEQ,
+        ) => Refusal::Missing,
+        Some(Errno::ACCESS | Errno::PERM) => Refusal::Forbidden,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::BUSY) => Refusal::Exhausted,
+        _ => Refusal::Failed,
+    }
+}

@@ -1,0 +1,92 @@
+//! System calls that `rustix` does not offer: signalfd, cachestat, TCP_DEFER_ACCEPT.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Blocks `signals` for this thread and those that it will start, and returns a descriptor that
+/// becomes readable when one of them is pending.
+pub(super) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `set` is valid for writing; sigemptyset initialises it and cannot fail for it.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    for &signal in signals {
+        // SAFETY: `set` was initialised above; a bad number is refused by an error.
+        if unsafe { libc::sigaddset(set.as_mut_ptr(), signal) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    // SAFETY: initialised by sigemptyset.
+    let set = unsafe { set.assume_init() };
+    // SAFETY: `set` outlives the call; the old mask is not asked for.
+    let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    // SAFETY: -1 asks for a new descriptor; `set` outlives the call.
+    let fd = unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Asks that a connection is accepted only when its first bytes have come. A kernel that cannot
+/// simply accepts earlier.
+pub(super) fn set_defer_accept(socket: BorrowedFd<'_>, secs: u32) {
+    let value = secs as libc::c_int;
+    // SAFETY: the option's value is an int, `value` is one and outlives the call.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+}
+
+/// The range that cachestat(2) looks at.
+#[repr(C)]
+struct CachestatRange {
+    offset: u64,
+    bytes: u64,
+}
+
+/// What cachestat(2) tells, in pages.
+#[repr(C)]
+#[derive(Default)]
+struct Cachestat {
+    cached: u64,
+    dirty: u64,
+    writeback: u64,
+    evicted: u64,
+    recently_evicted: u64,
+}
+
+/// The number of cachestat(2), the same on all architectures (Linux 6.5).
+const SYS_CACHESTAT: libc::c_long = 451;
+
+/// How many pages of a range of a file are in memory.
+pub(super) fn cached_pages(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> io::Result<u64> {
+    let mut range = CachestatRange { offset, bytes };
+    let mut result = Cachestat::default();
+    // SAFETY: both structs are laid out as in linux/mman.h and outlive the call; flags must be 0.
+    let failed = unsafe {
+        libc::syscall(
+            SYS_CACHESTAT,
+            file.as_raw_fd(),
+            &raw mut range,
+            &raw mut result,
+            0,
+        )
+    };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result.cached)
+}

@@ -1,0 +1,255 @@
+//! Stream sockets: listening, accepting, receiving, sending.
+//!
+//! "Would block" is a value. A peer that has gone away is an error of kind `ConnectionReset`,
+//! `BrokenPipe` or the like; none of them raises SIGPIPE, which the Rust runtime ignores.
+
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags,
+    SocketType, accept_with, bind, connect, getsockname, ipproto, listen, recv, send, shutdown,
+    socket_with, sockopt,
+};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP over IPv4 or IPv6.
+    Tcp(SocketAddr),
+    /// A Unix-domain socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A listening socket. One that is bound to a path removes the path when it is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    socket: OwnedFd,
+    address: Address,
+}
+
+/// Connections that the kernel holds for us; it caps the number at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Seconds that the kernel may hold a connection back whose first bytes have not come. Clients
+/// speak first in HTTP, so an accepted connection has something to read, and one that never says
+/// anything costs no descriptor for this long.
+const DEFER_ACCEPT_SECS: u32 = 1;
+
+impl Listener {
+    /// Binds and listens.
+    ///
+    /// # Errors
+    /// See bind(2): the address is in use, not ours, or needs a privilege.
+    pub fn bind(address: &Address) -> io::Result<Self> {
+        let (family, protocol) = match address {
+            Address::Tcp(SocketAddr::V4(_)) => (AddressFamily::INET, Some(ipproto::TCP)),
+            Address::Tcp(SocketAddr::V6(_)) => (AddressFamily::INET6, Some(ipproto::TCP)),
+            Address::Unix(_) => (AddressFamily::UNIX, None),
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(family, SocketType::STREAM, flags, protocol)?;
+        let address = match address {
+            Address::Tcp(address) => {
+                sockopt::set_socket_reuseaddr(&socket, true)?;
+                if address.is_ipv6() {
+                    // So that 0.0.0.0 and [::] can both be asked for, and mean what they say.
+                    sockopt::set_ipv6_v6only(&socket, true)?;
+                }
+                // Accepted sockets inherit it. Answers leave whole, so nothing is gained by
+                // holding their last segment back.
+                sockopt::set_tcp_nodelay(&socket, true)?;
+                bind(&socket, address)?;
+                listen(&socket, BACKLOG)?;
+                super::raw::set_defer_accept(socket.as_fd(), DEFER_ACCEPT_SECS);
+                let bound: SocketAddrAny = getsockname(&socket)?;
+                Address::Tcp(bound.try_into().unwrap_or(*address))
+            }
+            Address::Unix(path) => {
+                remove_stale(path)?;
+                bind(&socket, &SocketAddrUnix::new(path)?)?;
+                listen(&socket, BACKLOG)?;
+                Address::Unix(path.clone())
+            }
+        };
+        Ok(Self { socket, address })
+    }
+
+    /// Where it listens; the port is the real one if 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Accepts one connection, non-blocking and close-on-exec.
+    ///
+    /// # Errors
+    /// See accept(2); [`is_exhausted`] tells those that mean "not now".
+    pub fn accept(&self) -> io::Result<Option<OwnedFd>> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        loop {
+            match accept_with(&self.socket, flags) {
+                Ok(socket) => return Ok(Some(socket)),
+                Err(Errno::AGAIN) => return Ok(None),
+                // The connection died in the queue, or its network did: take the next one.
+                Err(Errno::INTR | Errno::CONNABORTED | Errno::PROTO | Errno::PERM) => {}
+                Err(errno) if is_network(errno) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Address::Unix(path) = &self.address {
+            // If it cannot be removed, the next start will find it stale.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Errors of the network that accept(2) passes on and that concern one connection only.
+fn is_network(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::NETDOWN
+            | Errno::NOPROTOOPT
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::HOSTUNREACH
+            | Errno::OPNOTSUPP
+            | Errno::NETUNREACH
+    )
+}
+
+/// Whether an error says that descriptors or memory have run out for now.
+#[must_use]
+pub fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
+/// Removes a socket that a dead server has left; one that answers, or any other file, stays.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    use std::os::unix::fs::FileTypeExt;
+    if !metadata.file_type().is_socket() {
+        return Err(Errno::EXIST.into());
+    }
+    let probe = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    match connect(&probe, &SocketAddrUnix::new(path)?) {
+        Err(Errno::CONNREFUSED) => std::fs::remove_file(path),
+        _ => Err(Errno::ADDRINUSE.into()),
+    }
+}
+
+/// What a read gave.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes.
+    Bytes(usize),
+    /// The peer has shut its sending side.
+    End,
+    /// Nothing for now: the next edge will tell.
+    Blocked,
+}
+
+/// Receives into `buffer`.
+///
+/// # Errors
+/// The connection is broken.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    loop {
+        match recv(socket, &mut *buffer, RecvFlags::empty()) {
+            Ok((0, _)) => return Ok(Received::End),
+            Ok((bytes, _)) => return Ok(Received::Bytes(bytes)),
+            Err(Errno::AGAIN) => return Ok(Received::Blocked),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Sends what fits; `None` if nothing does. `more` says that something follows at once, so that
+/// the kernel may wait for it before it fills a segment (MSG_MORE).
+///
+/// # Errors
+/// The connection is broken.
+pub fn transmit(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<Option<usize>> {
+    let flags = if more {
+        SendFlags::MORE
+    } else {
+        SendFlags::empty()
+    };
+    loop {
+        match send(socket, bytes, flags | SendFlags::NOSIGNAL) {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Sends up to `bytes` of `file` from `offset` on; `None` if nothing fits, `Some(0)` if the file
+/// is shorter than that.
+///
+/// # Errors
+/// The connection is broken, or the file cannot be read.
+pub fn transmit_file(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    bytes: usize,
+) -> io::Result<Option<usize>> {
+    let mut offset = offset;
+    loop {
+        match rustix::fs::sendfile(socket, file, Some(&mut offset), bytes) {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Shuts the sending side; what has been queued still leaves.
+pub fn shut_sending(socket: BorrowedFd<'_>) {
+    // It fails only if the peer has gone already.
+    let _ = shutdown(socket, Shutdown::Write);
+}
+
+/// Whether a descriptor is a socket.
+#[must_use]
+pub fn is_socket(descriptor: BorrowedFd<'_>) -> bool {
+    fstat(descriptor).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
+}
