@@ -34,3 +34,5 @@ pub mod http;
 pub mod log;
 pub mod server;
 pub mod sys;
+#[doc(hidden)]
+pub mod testing;
