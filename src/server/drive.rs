@@ -23,8 +23,13 @@ pub(super) enum Share {
     IsOver,
 }
 
-/// How much of a file is sent with one call. One piece is brought into memory at a time, so it
-/// is also what a slow disk is asked for at once.
+/// How much of a file is sent with one call, and of a longer file in one turn: then it is the turn
+/// of others. A cold file is brought into memory in the same pieces.
+///
+/// Sending until the socket blocks would queue megabytes, which wait there: under a congestion
+/// control that paces (BBR) for a timer interrupt each 64 KiB. Smaller pieces, or less in the
+/// socket (TCP_NOTSENT_LOWAT), cost up to twice the processor time. docs/PERFORMANCE.md has the
+/// figures.
 const PIECE_BYTES: u64 = 256 * 1024;
 
 /// What the loop lends to a connection that is driven.
@@ -40,6 +45,8 @@ pub(super) struct Tools<'a> {
 /// What one attempt to send came to.
 enum Sent {
     Bytes(u64),
+    /// So many bytes, and it is the turn of others.
+    Share(u64),
     Blocked,
     /// The next piece of this file must be brought into memory.
     Cold(Job),
@@ -79,6 +86,11 @@ impl Slot {
         let cx = &mut tools.core.context(id);
         match socket::receive(self.socket.as_fd(), tools.buffer) {
             Ok(Received::Bytes(count)) => {
+                // The socket is empty then, and what comes later comes with an edge (epoll(7)). A
+                // socket that is not registered yet gives its edge when it is.
+                if count < tools.buffer.len() && !self.has_peer_ended {
+                    self.is_readable = false;
+                }
                 self.connection.handle_input(&tools.buffer[..count], cx);
                 tools.budget = tools.budget.saturating_sub(count);
             }
@@ -99,9 +111,12 @@ impl Slot {
             };
             let cx = &mut tools.core.context(id);
             match sent {
-                Sent::Bytes(count) => {
+                Sent::Bytes(count) | Sent::Share(count) => {
                     self.is_loaded = false;
-                    let moved = usize::try_from(count).unwrap_or(usize::MAX);
+                    let moved = match sent {
+                        Sent::Share(_) => usize::MAX,
+                        _ => usize::try_from(count).unwrap_or(usize::MAX),
+                    };
                     tools.budget = tools.budget.saturating_sub(moved);
                     self.connection.handle_sent(count, cx);
                 }
@@ -118,41 +133,43 @@ impl Slot {
 
     /// Tries to send what comes next; `None` if nothing does.
     fn send_piece(&self, id: Id, features: Features) -> io::Result<Option<Sent>> {
-        let piece = self.connection.piece();
         let socket = self.socket.as_fd();
-        let sent = match piece {
+        let (file, offset, bytes_left) = match self.connection.piece() {
             None => return Ok(None),
             Some(Piece::Bytes { bytes, more }) => {
-                socket::transmit(socket, bytes, more)?.map(|count| count as u64)
+                let count = socket::transmit(socket, bytes, more)?;
+                return Ok(Some(
+                    count.map_or(Sent::Blocked, |count| Sent::Bytes(count as u64)),
+                ));
             }
             Some(Piece::File {
                 file,
                 offset,
                 bytes,
                 ..
-            }) => {
-                let Content::Descriptor(descriptor) = &file.content else {
-                    unreachable!("what is in memory is sent as bytes");
-                };
-                let bytes = bytes.min(PIECE_BYTES);
-                let is_warm = self.is_loaded
-                    || file::is_resident(descriptor.as_fd(), offset, bytes, features);
-                if !is_warm {
-                    let file = Arc::clone(descriptor);
-                    return Ok(Some(Sent::Cold(Job::Load {
-                        id,
-                        file,
-                        offset,
-                        bytes,
-                    })));
-                }
-                match socket::transmit_file(socket, descriptor.as_fd(), offset, bytes as usize)? {
-                    // The file has been cut short; what was promised cannot be sent.
-                    Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    count => count.map(|count| count as u64),
-                }
-            }
+            }) => (file, offset, bytes),
         };
-        Ok(Some(sent.map_or(Sent::Blocked, Sent::Bytes)))
+        let Content::Descriptor(descriptor) = &file.content else {
+            unreachable!("what is in memory is sent as bytes");
+        };
+        let bytes = bytes_left.min(PIECE_BYTES);
+        let is_warm =
+            self.is_loaded || file::is_resident(descriptor.as_fd(), offset, bytes, features);
+        if !is_warm {
+            let file = Arc::clone(descriptor);
+            return Ok(Some(Sent::Cold(Job::Load {
+                id,
+                file,
+                offset,
+                bytes,
+            })));
+        }
+        match socket::transmit_file(socket, descriptor.as_fd(), offset, bytes as usize)? {
+            None => Ok(Some(Sent::Blocked)),
+            // The file has been cut short; what was promised cannot be sent.
+            Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(count) if bytes_left > PIECE_BYTES => Ok(Some(Sent::Share(count as u64))),
+            Some(count) => Ok(Some(Sent::Bytes(count as u64))),
+        }
     }
 }

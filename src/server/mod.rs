@@ -367,6 +367,7 @@ impl Server {
                 };
                 slot.is_readable |= readiness.is_readable;
                 slot.is_writable |= readiness.is_writable;
+                slot.has_peer_ended |= readiness.has_peer_ended;
                 if readiness.is_hung_up {
                     let id = Id {
                         slot: index,

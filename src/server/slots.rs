@@ -16,8 +16,10 @@ pub(super) struct Slot {
     pub(super) socket: OwnedFd,
     pub(super) timer: Option<Timer>,
     pub(super) generation: u32,
-    /// A read may succeed: cleared only by "would block".
+    /// A read may succeed: cleared by "would block" and by a short read.
     pub(super) is_readable: bool,
+    /// The peer has shut its sending side, so that a short read is not the last one.
+    pub(super) has_peer_ended: bool,
     /// A write may succeed: cleared only by "would block".
     pub(super) is_writable: bool,
     /// It is in the ready queue.
@@ -84,6 +86,7 @@ impl Slots {
             timer: None,
             generation,
             is_readable: true,
+            has_peer_ended: false,
             is_writable: true,
             is_queued: false,
             is_registered: false,

@@ -1,4 +1,4 @@
-//! System calls that `rustix` does not offer: signalfd, cachestat, TCP_DEFER_ACCEPT.
+//! System calls that `rustix` does not offer: signalfd, cachestat, options of TCP sockets.
 
 #![allow(unsafe_code)]
 
@@ -34,20 +34,22 @@ pub(super) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Asks that a connection is accepted only when its first bytes have come. A kernel that cannot
-/// simply accepts earlier.
-pub(super) fn set_defer_accept(socket: BorrowedFd<'_>, secs: u32) {
-    let value = secs as libc::c_int;
-    // SAFETY: the option's value is an int, `value` is one and outlives the call.
-    unsafe {
+/// Sets an option of a TCP socket whose value is an int.
+pub(super) fn set_tcp_option(socket: BorrowedFd<'_>, option: i32, value: i32) -> io::Result<()> {
+    // SAFETY: `value` is an int, as all these options take, and outlives the call.
+    let failed = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
-            libc::TCP_DEFER_ACCEPT,
+            option,
             (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// The range that cachestat(2) looks at.

@@ -3,7 +3,7 @@
 //! "Would block" is a value. A peer that has gone away is an error of kind `ConnectionReset`,
 //! `BrokenPipe` or the like; none of them raises SIGPIPE, which the Rust runtime ignores.
 
-use rustix::fs::{FileType, fstat};
+use super::raw::set_tcp_option;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags,
@@ -47,7 +47,7 @@ const BACKLOG: i32 = 4096;
 /// Seconds that the kernel may hold a connection back whose first bytes have not come. Clients
 /// speak first in HTTP, so an accepted connection has something to read, and one that never says
 /// anything costs no descriptor for this long.
-const DEFER_ACCEPT_SECS: u32 = 1;
+const DEFER_ACCEPT_SECS: i32 = 1;
 
 impl Listener {
     /// Binds and listens.
@@ -74,7 +74,9 @@ impl Listener {
                 sockopt::set_tcp_nodelay(&socket, true)?;
                 bind(&socket, address)?;
                 listen(&socket, BACKLOG)?;
-                super::raw::set_defer_accept(socket.as_fd(), DEFER_ACCEPT_SECS);
+                // A kernel that cannot simply accepts earlier.
+                let option = libc::TCP_DEFER_ACCEPT;
+                let _ = set_tcp_option(socket.as_fd(), option, DEFER_ACCEPT_SECS);
                 let bound: SocketAddrAny = getsockname(&socket)?;
                 Address::Tcp(bound.try_into().unwrap_or(*address))
             }
@@ -246,10 +248,4 @@ pub fn transmit_file(
 pub fn shut_sending(socket: BorrowedFd<'_>) {
     // It fails only if the peer has gone already.
     let _ = shutdown(socket, Shutdown::Write);
-}
-
-/// Whether a descriptor is a socket.
-#[must_use]
-pub fn is_socket(descriptor: BorrowedFd<'_>) -> bool {
-    fstat(descriptor).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
 }
