@@ -6,6 +6,7 @@
 use crate::conn::Limits;
 use crate::files;
 use crate::sys::file::Features;
+use crate::sys::process;
 use crate::sys::socket::Address;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -48,6 +49,12 @@ pub struct Turn {
 /// The port of a server that was not told one: free to use without privileges.
 const DEFAULT_PORT: u16 = 8080;
 
+/// The cache gets one part in so many of the machine's memory, within bounds: 512 KiB of 32 MB.
+/// What it holds is in the page cache as well, so more is not better; it only saves system calls.
+const CACHE_SHARE: u64 = 64;
+const CACHE_BYTES_LEAST: u64 = 256 * 1024;
+const CACHE_BYTES_MOST: u64 = 8 * 1024 * 1024;
+
 impl Default for Turn {
     fn default() -> Self {
         Self {
@@ -68,6 +75,8 @@ impl Config {
     /// The defaults for one directory.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
+        let cache_bytes = (process::memory_bytes() / CACHE_SHARE)
+            .clamp(CACHE_BYTES_LEAST, CACHE_BYTES_MOST) as usize;
         Self {
             listen: vec![Address::Tcp(SocketAddr::from((
                 Ipv4Addr::LOCALHOST,
@@ -82,8 +91,9 @@ impl Config {
                 features: Features::ALL,
             },
             cache: files::Bounds {
-                entries_max: 1024,
-                bytes_max: 1024 * 1024,
+                // Bytes are what counts; this bounds the table when entries hold next to nothing.
+                entries_max: 8192,
+                bytes_max: cache_bytes,
                 descriptors_max: 128,
                 trust: Duration::from_secs(1),
             },

@@ -1,4 +1,4 @@
-//! Limits of the process.
+//! Limits of the process and of the machine.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -20,4 +20,11 @@ pub fn raise_descriptor_limit(wanted: u64) -> u64 {
         Ok(()) => raised,
         Err(_) => current,
     }
+}
+
+/// The machine's memory, bytes.
+#[must_use]
+pub fn memory_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    (info.totalram as u64).saturating_mul(info.mem_unit.into())
 }
