@@ -36,6 +36,10 @@ pub struct Store {
     root_checked: u64,
 }
 
+/// Who may wait for one path. Those who went away meanwhile count, so that coming and going does
+/// not make the list grow while a disk hangs.
+const ASKERS_MAX: usize = 16_384;
+
 impl Store {
     /// The files of `site`, with an empty cache.
     #[must_use]
@@ -83,6 +87,9 @@ impl Store {
 
     fn ask_disk(&mut self, path: &[u8], asker: Id) -> LookUp {
         if let Some(askers) = self.asked.get_mut(path) {
+            if askers.len() == ASKERS_MAX {
+                return LookUp::Busy;
+            }
             askers.push(asker);
             return LookUp::Pending;
         }

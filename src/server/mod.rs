@@ -5,18 +5,22 @@
 
 mod accept;
 mod drive;
+mod error;
+mod events;
 mod slots;
+
+pub use error::Error;
 
 use crate::config::{Config, Turn};
 use crate::conn::{Context, Hooks, Id, Limits, Pool, Why};
-use crate::disk::{Disk, Reply, Worker};
+use crate::disk::{Disk, Worker};
 use crate::files::{Site, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
 use crate::sys::clock;
 use crate::sys::file::Features;
-use crate::sys::poll::{Poll, Readiness};
+use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::socket::{Address, Listener};
@@ -24,10 +28,8 @@ use accept::Door;
 use drive::{Share, Tools};
 use slots::Slots;
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -116,68 +118,6 @@ impl Core {
     }
 }
 
-/// Why a server could not be started: what was being done, to what, and how to mend it.
-#[derive(Debug)]
-pub enum Error {
-    /// The root cannot be opened.
-    Root(PathBuf, io::Error),
-    /// An address cannot be listened on.
-    Listen(Address, io::Error),
-    /// The process lacks something.
-    System(&'static str, io::Error),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Root(path, error) => {
-                write!(f, "cannot serve {}: {error}", path.display())?;
-                match error.kind() {
-                    io::ErrorKind::NotFound => write!(f, "; name a directory that exists"),
-                    io::ErrorKind::NotADirectory => write!(f, "; name the directory it is in"),
-                    io::ErrorKind::PermissionDenied => {
-                        write!(
-                            f,
-                            "; the user that runs swiftd needs read and search permission (chmod o+rx) on it and the directories above"
-                        )
-                    }
-                    _ => Ok(()),
-                }
-            }
-            Self::Listen(address, error) => {
-                write!(f, "cannot listen on {address}: {error}")?;
-                match error.kind() {
-                    io::ErrorKind::AddrInUse => {
-                        write!(
-                            f,
-                            "; stop whoever has it (ss -ltnp) or choose another with --listen"
-                        )
-                    }
-                    io::ErrorKind::PermissionDenied => {
-                        write!(
-                            f,
-                            "; a port below 1024 needs root or CAP_NET_BIND_SERVICE, a socket path a directory that may be written to"
-                        )
-                    }
-                    io::ErrorKind::AddrNotAvailable => {
-                        write!(f, "; no interface has this address (ip addr)")
-                    }
-                    io::ErrorKind::AlreadyExists => {
-                        write!(
-                            f,
-                            "; there is a file that is not a socket: remove it or choose another path"
-                        )
-                    }
-                    _ => Ok(()),
-                }
-            }
-            Self::System(what, error) => write!(f, "{what}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
 /// Stops a server from another thread.
 #[derive(Clone)]
 pub struct Stopper {
@@ -229,19 +169,7 @@ impl Server {
         if let Some(signals) = &signals {
             add(signals.as_fd(), key::SIGNALS).map_err(system("cannot watch signals"))?;
         }
-        let mut doors = Vec::with_capacity(listen.len());
-        for (address, number) in listen.iter().zip(key::DOORS..key::SLOTS) {
-            let open = || {
-                let listener = Listener::bind(address)?;
-                poll.add(listener.as_fd(), number)?;
-                Ok(listener)
-            };
-            let listener = open().map_err(|error| Error::Listen(address.clone(), error))?;
-            doors.push(Door {
-                listener,
-                is_ready: true,
-            });
-        }
+        let doors = open_doors(&listen, &poll)?;
         let worker = disk
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
@@ -351,140 +279,6 @@ impl Server {
         Some(Duration::from_millis(left))
     }
 
-    fn handle_event(&mut self, readiness: Readiness) {
-        match readiness.key {
-            key::DISK => self.handle_replies(),
-            key::SIGNALS => self.handle_signals(),
-            key if key < key::SLOTS => {
-                if let Some(door) = self.doors.get_mut(key - key::DOORS) {
-                    door.is_ready = true;
-                }
-            }
-            key => {
-                let index = (key - key::SLOTS) as u32;
-                let Some(slot) = self.slots.get_mut(index) else {
-                    return;
-                };
-                slot.is_readable |= readiness.is_readable;
-                slot.is_writable |= readiness.is_writable;
-                slot.has_peer_ended |= readiness.has_peer_ended;
-                if readiness.is_hung_up {
-                    let id = Id {
-                        slot: index,
-                        generation: slot.generation,
-                    };
-                    slot.connection
-                        .abort(Why::ClientGone, &mut self.core.context(id));
-                }
-                self.enqueue(index);
-            }
-        }
-    }
-
-    fn handle_replies(&mut self) {
-        for reply in self.disk.take_replies() {
-            match reply {
-                Reply::Found { path, found } => {
-                    for id in self.core.handler.files.handle_found(path, &found) {
-                        self.core.handler.files.deliver(Some(&found));
-                        self.wake(id);
-                        self.core.handler.files.deliver(None);
-                    }
-                }
-                Reply::NewRoot(site) => self.core.handler.files.handle_new_root(site),
-                Reply::Loaded { id, result } => self.handle_loaded(id, result),
-                Reply::Appended { id, result } => {
-                    if let Err(error) = &result {
-                        self.log
-                            .error(format_args!("cannot keep a request body: {error}"));
-                    }
-                    if let Some(slot) = self.slots.find_mut(id) {
-                        let cx = &mut self.core.context(id);
-                        slot.connection.handle_appended(result.ok(), cx);
-                        self.enqueue(id.slot);
-                    }
-                }
-            }
-        }
-        if self.should_stop.load(Ordering::Acquire) {
-            self.stop();
-        }
-    }
-
-    fn handle_loaded(&mut self, id: Id, result: io::Result<()>) {
-        let Some(slot) = self.slots.find_mut(id) else {
-            return;
-        };
-        let cx = &mut self.core.context(id);
-        slot.connection.handle_loading(false, cx);
-        slot.is_loaded = true;
-        if let Err(error) = result {
-            self.log.error(format_args!("cannot read a file: {error}"));
-            slot.connection.abort(Why::Error, cx);
-        }
-        self.enqueue(id.slot);
-    }
-
-    fn handle_signals(&mut self) {
-        while let Some(_signal) = self.signals.as_ref().and_then(Signals::next) {
-            // The second one does not wait for anybody.
-            self.is_stopped |= self.core.is_draining;
-            self.stop();
-        }
-    }
-
-    /// Stops in good order: no new connections, idle ones end, others after their response.
-    fn stop(&mut self) {
-        if self.core.is_draining {
-            return;
-        }
-        self.core.is_draining = true;
-        self.doors.clear();
-        let drain_ms = u64::try_from(self.turn.drain_timeout.as_millis()).unwrap_or(u64::MAX);
-        self.timers
-            .insert(self.core.now.saturating_add(drain_ms), special::STOP);
-        for index in self.slots.indices() {
-            if let Some(slot) = self.slots.get_mut(index) {
-                let id = Id {
-                    slot: index,
-                    generation: slot.generation,
-                };
-                slot.connection.handle_stop(&mut self.core.context(id));
-                self.enqueue(index);
-            }
-        }
-    }
-
-    fn handle_expired(&mut self, index: u32) {
-        match index {
-            special::RESUME => self.is_paused = false,
-            special::STOP => self.is_stopped = true,
-            _ => {
-                let Some(slot) = self.slots.get_mut(index) else {
-                    return;
-                };
-                let id = Id {
-                    slot: index,
-                    generation: slot.generation,
-                };
-                slot.connection.handle_deadline(&mut self.core.context(id));
-                slot.timer = None;
-                if self.drive(index) != Share::IsOver
-                    && let Some(slot) = self.slots.get_mut(index)
-                {
-                    slot.timer = Some(self.timers.insert(slot.connection.deadline(), index));
-                }
-            }
-        }
-    }
-
-    fn wake(&mut self, id: Id) {
-        if let Some(slot) = self.slots.find_mut(id) {
-            slot.connection.handle_wake(&mut self.core.context(id));
-            self.enqueue(id.slot);
-        }
-    }
-
     fn enqueue(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index)
             && !slot.is_queued
@@ -500,10 +294,7 @@ impl Server {
             return Share::IsOver;
         };
         slot.is_queued = false;
-        let id = Id {
-            slot: index,
-            generation: slot.generation,
-        };
+        let id = slot.id(index);
         let mut share = slot.drive(
             id,
             &mut Tools {
@@ -546,15 +337,31 @@ impl Server {
     }
 }
 
+/// Listens on every address.
+fn open_doors(listen: &[Address], poll: &Poll) -> Result<Vec<Door>, Error> {
+    let open = |address, key| {
+        let listener = Listener::bind(address)?;
+        poll.add(listener.as_fd(), key)?;
+        Ok(Door {
+            listener,
+            is_ready: true,
+        })
+    };
+    listen
+        .iter()
+        .zip(key::DOORS..key::SLOTS)
+        .map(|(address, key)| {
+            open(address, key).map_err(|error| Error::Listen(address.clone(), error))
+        })
+        .collect()
+}
+
 impl Drop for Server {
     /// Connections that are cut off are told to the plugins.
     fn drop(&mut self) {
         for index in self.slots.indices() {
             if let Some(slot) = self.slots.get_mut(index) {
-                let id = Id {
-                    slot: index,
-                    generation: slot.generation,
-                };
+                let id = slot.id(index);
                 slot.connection.abort(Why::Stop, &mut self.core.context(id));
             }
         }

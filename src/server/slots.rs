@@ -32,6 +32,16 @@ pub(super) struct Slot {
     pub(super) is_loaded: bool,
 }
 
+impl Slot {
+    /// What this connection is known by in later turns.
+    pub(super) fn id(&self, index: u32) -> Id {
+        Id {
+            slot: index,
+            generation: self.generation,
+        }
+    }
+}
+
 /// One place for a connection.
 #[derive(Debug)]
 enum Place {

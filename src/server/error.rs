@@ -1,0 +1,68 @@
+//! Why a server could not be started: what was being done, to what, and how to mend it.
+
+use crate::sys::socket::Address;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a server could not be started: what was being done, to what, and how to mend it.
+#[derive(Debug)]
+pub enum Error {
+    /// The root cannot be opened.
+    Root(PathBuf, io::Error),
+    /// An address cannot be listened on.
+    Listen(Address, io::Error),
+    /// The process lacks something.
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root(path, error) => {
+                write!(f, "cannot serve {}: {error}", path.display())?;
+                match error.kind() {
+                    io::ErrorKind::NotFound => write!(f, "; name a directory that exists"),
+                    io::ErrorKind::NotADirectory => write!(f, "; name the directory it is in"),
+                    io::ErrorKind::PermissionDenied => {
+                        write!(
+                            f,
+                            "; the user that runs swiftd needs read and search permission (chmod o+rx) on it and the directories above"
+                        )
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::Listen(address, error) => {
+                write!(f, "cannot listen on {address}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        write!(
+                            f,
+                            "; stop whoever has it (ss -ltnp) or choose another with --listen"
+                        )
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        write!(
+                            f,
+                            "; a port below 1024 needs root or CAP_NET_BIND_SERVICE, a socket path a directory that may be written to"
+                        )
+                    }
+                    io::ErrorKind::AddrNotAvailable => {
+                        write!(f, "; no interface has this address (ip addr)")
+                    }
+                    io::ErrorKind::AlreadyExists => {
+                        write!(
+                            f,
+                            "; there is a file that is not a socket: remove it or choose another path"
+                        )
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::System(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,137 @@
+//! What a turn hears: readiness, the disk thread's replies, signals, expired timers. Each is passed
+//! on to the connection that it concerns, which is then queued to be driven.
+
+use super::{Server, Share, key, special};
+use crate::conn::{Id, Why};
+use crate::disk::Reply;
+use crate::sys::poll::Readiness;
+use crate::sys::signal::Signals;
+use std::io;
+use std::sync::atomic::Ordering;
+
+impl Server {
+    pub(super) fn handle_event(&mut self, readiness: Readiness) {
+        match readiness.key {
+            key::DISK => self.handle_replies(),
+            key::SIGNALS => self.handle_signals(),
+            key if key < key::SLOTS => {
+                if let Some(door) = self.doors.get_mut(key - key::DOORS) {
+                    door.is_ready = true;
+                }
+            }
+            key => {
+                let index = (key - key::SLOTS) as u32;
+                let Some(slot) = self.slots.get_mut(index) else {
+                    return;
+                };
+                slot.is_readable |= readiness.is_readable;
+                slot.is_writable |= readiness.is_writable;
+                slot.has_peer_ended |= readiness.has_peer_ended;
+                if readiness.is_hung_up {
+                    let id = slot.id(index);
+                    slot.connection
+                        .abort(Why::ClientGone, &mut self.core.context(id));
+                }
+                self.enqueue(index);
+            }
+        }
+    }
+
+    fn handle_replies(&mut self) {
+        for reply in self.disk.take_replies() {
+            match reply {
+                Reply::Found { path, found } => {
+                    for id in self.core.handler.files.handle_found(path, &found) {
+                        self.core.handler.files.deliver(Some(&found));
+                        self.wake(id);
+                        self.core.handler.files.deliver(None);
+                    }
+                }
+                Reply::NewRoot(site) => self.core.handler.files.handle_new_root(site),
+                Reply::Loaded { id, result } => self.handle_loaded(id, result),
+                Reply::Appended { id, result } => {
+                    if let Err(error) = &result {
+                        self.log
+                            .error(format_args!("cannot keep a request body: {error}"));
+                    }
+                    if let Some(slot) = self.slots.find_mut(id) {
+                        let cx = &mut self.core.context(id);
+                        slot.connection.handle_appended(result.ok(), cx);
+                        self.enqueue(id.slot);
+                    }
+                }
+            }
+        }
+        if self.should_stop.load(Ordering::Acquire) {
+            self.stop();
+        }
+    }
+
+    fn handle_loaded(&mut self, id: Id, result: io::Result<()>) {
+        let Some(slot) = self.slots.find_mut(id) else {
+            return;
+        };
+        let cx = &mut self.core.context(id);
+        slot.connection.handle_loading(false, cx);
+        slot.is_loaded = true;
+        if let Err(error) = result {
+            self.log.error(format_args!("cannot read a file: {error}"));
+            slot.connection.abort(Why::Error, cx);
+        }
+        self.enqueue(id.slot);
+    }
+
+    fn handle_signals(&mut self) {
+        while let Some(_signal) = self.signals.as_ref().and_then(Signals::next) {
+            // The second one does not wait for anybody.
+            self.is_stopped |= self.core.is_draining;
+            self.stop();
+        }
+    }
+
+    /// Stops in good order: no new connections, idle ones end, others after their response.
+    fn stop(&mut self) {
+        if self.core.is_draining {
+            return;
+        }
+        self.core.is_draining = true;
+        self.doors.clear();
+        let drain_ms = u64::try_from(self.turn.drain_timeout.as_millis()).unwrap_or(u64::MAX);
+        self.timers
+            .insert(self.core.now.saturating_add(drain_ms), special::STOP);
+        for index in self.slots.indices() {
+            if let Some(slot) = self.slots.get_mut(index) {
+                let id = slot.id(index);
+                slot.connection.handle_stop(&mut self.core.context(id));
+                self.enqueue(index);
+            }
+        }
+    }
+
+    pub(super) fn handle_expired(&mut self, index: u32) {
+        match index {
+            special::RESUME => self.is_paused = false,
+            special::STOP => self.is_stopped = true,
+            _ => {
+                let Some(slot) = self.slots.get_mut(index) else {
+                    return;
+                };
+                let id = slot.id(index);
+                slot.connection.handle_deadline(&mut self.core.context(id));
+                slot.timer = None;
+                if self.drive(index) != Share::IsOver
+                    && let Some(slot) = self.slots.get_mut(index)
+                {
+                    slot.timer = Some(self.timers.insert(slot.connection.deadline(), index));
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, id: Id) {
+        if let Some(slot) = self.slots.find_mut(id) {
+            slot.connection.handle_wake(&mut self.core.context(id));
+            self.enqueue(id.slot);
+        }
+    }
+}
