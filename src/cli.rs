@@ -6,7 +6,7 @@ use crate::sys::socket::Address;
 use lexopt::prelude::*;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,17 +44,18 @@ Serves the files in DIR until SIGTERM or SIGINT; a second signal stops at once.
 
 What and where
   -r, --root DIR             the directory, instead of the argument
-  -l, --listen ADDRESS       where to listen, may be repeated  [127.0.0.1:8080]
-                             IPV4:PORT, [IPV6]:PORT, unix:PATH; port 0 takes a free one
+  -l, --listen ADDRESS       where to listen; repeatable  [127.0.0.1:8080]
+                             IPV4:PORT, [IPV6]:PORT or unix:PATH;
+                             port 0 takes a free one
   -p, --port PORT            short for --listen 127.0.0.1:PORT
-      --index NAME           answers for a directory, may be repeated  [index.html]
+      --index NAME           stands for a directory; repeatable  [index.html]
       --temp-dir DIR         for large request bodies  [$TMPDIR or /tmp]
 
 Timeouts, seconds
       --head-timeout N       for the head of a request; then 408  [10]
       --body-timeout N       a window of a request body; then 408  [20]
       --idle-timeout N       between two requests  [20]
-      --write-timeout N      a window in which a part of a response is taken  [20]
+      --write-timeout N      a window in which part of a response is taken  [20]
       --linger-timeout N     for a client to end its side  [3]
       --drain-timeout N      for a stop in good order  [10]
       --disk-timeout N       for a disk that does not answer  [30]
@@ -62,20 +63,20 @@ Timeouts, seconds
 Limits, bytes (suffixes K, M, G) or numbers
       --connections N        at the same time  [16384, or what ulimit -n allows]
       --requests N           on one connection  [100000]
-      --head-bytes N         request line and fields; then 431  [16K, at most 65535]
+      --head-bytes N         request line and fields; then 431 [16K, below 64K]
       --target-bytes N       the request-target; then 414  [8K]
       --fields N             field lines; then 431  [100, at most 128]
       --body-bytes N         a request body; then 413  [1M]
       --body-memory N        of it in memory, the rest in a file  [64K]
-      --min-rate N           bytes a second that a body and a response must move  [128]
+      --min-rate N           bytes a second of a body and a response  [128]
       --cache-bytes N        memory for small files  [1/64 of all, 256K to 8M]
       --cache-entries N      paths that are remembered  [8192]
       --cache-files N        large files that are kept open  [128]
-      --cache-trust N        milliseconds until a path is looked at again  [1000]
+      --cache-trust N        milliseconds until a path is checked again  [1000]
       --small-file N         kept in memory up to this size  [16K]
 
 Other
-      --avoid FEATURE        do not use a feature of the kernel, may be repeated:
+      --avoid FEATURE        do without a feature of the kernel; repeatable:
                              openat2, resolve-cached, nowait, cachestat
   -h, --help                 this text
   -v, --version              the version
@@ -135,7 +136,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
             Short('r') => "root".to_owned(),
             Short('l') => "listen".to_owned(),
             Short('p') => "port".to_owned(),
-            Short(other) => return Err(Error(format!("unknown option -{other}"))),
+            Short(other) => {
+                return Err(Error(format!("unknown option -{}", other.escape_debug())));
+            }
             Long(name) => name.to_owned(),
         };
         if !OPTIONS.contains(&name.as_str()) {
@@ -147,7 +150,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
         match name.as_str() {
             "root" => set_root(&mut config, value)?,
             "listen" => listen.push(address(&value)?),
-            "port" => listen.push(address(&prefixed("127.0.0.1:", &value))?),
+            "port" => listen.push(port(&value)?),
             "index" => index_names.push(index_name(&value)?),
             "temp-dir" => config.temporary = value.into(),
             "avoid" => avoid(&mut config, &value)?,
@@ -308,6 +311,16 @@ fn address(value: &OsStr) -> Result<Address, Error> {
     }
 }
 
+fn port(value: &OsStr) -> Result<Address, Error> {
+    let text = value.to_string_lossy();
+    let port: u16 = text.parse().map_err(|_| {
+        Error(format!(
+            "--port {text:?}: expected a number from 0 to 65535; for another address use --listen"
+        ))
+    })?;
+    Ok(Address::Tcp((Ipv4Addr::LOCALHOST, port).into()))
+}
+
 fn index_name(value: &OsStr) -> Result<String, Error> {
     let name = value
         .to_str()
@@ -335,12 +348,6 @@ fn avoid(config: &mut Config, value: &OsStr) -> Result<(), Error> {
     Ok(())
 }
 
-fn prefixed(prefix: &str, value: &OsStr) -> OsString {
-    let mut whole = OsString::from(prefix);
-    whole.push(value);
-    whole
-}
-
 fn unknown(name: &str) -> Error {
     let nearest = OPTIONS
         .iter()
@@ -348,9 +355,10 @@ fn unknown(name: &str) -> Error {
         .min();
     match nearest {
         Some((distance, option)) if distance <= 2 => {
+            let name = name.escape_debug();
             Error(format!("unknown option --{name}; did you mean --{option}?"))
         }
-        _ => Error(format!("unknown option --{name}")),
+        _ => Error(format!("unknown option --{}", name.escape_debug())),
     }
 }
 

@@ -33,7 +33,7 @@ fn serve(config: Config) -> Result<(), Error> {
     // Before the first thread is started, so that none of them is interrupted.
     let signals = Signals::new().map_err(|error| Error::System("cannot take signals", error))?;
     let server = Server::start(config, Box::new(NoHooks), Some(signals))?;
-    eprintln!("{}", cli::ready_line(&root, server.addresses()));
+    say(&cli::ready_line(&root, server.addresses()));
     server
         .run()
         .map_err(|error| Error::System("cannot wait for events", error))
@@ -48,6 +48,12 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("swiftd: {error}");
+    say(&format!("swiftd: {error}"));
     ExitCode::from(code)
+}
+
+/// Writes a line to standard error. If whoever was to read it has gone, that is no reason to end,
+/// as it would be for `eprintln!`.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

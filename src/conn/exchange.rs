@@ -27,6 +27,8 @@ pub struct Exchange {
     pub is_claimed: bool,
     /// How often a hook has started the chain over.
     pub comebacks: u8,
+    /// Whether the hooks have been told that it ended.
+    pub is_reset: bool,
 }
 
 impl Default for Exchange {
@@ -40,6 +42,7 @@ impl Default for Exchange {
             resume: 0,
             is_claimed: false,
             comebacks: 0,
+            is_reset: false,
         }
     }
 }
@@ -55,6 +58,7 @@ impl Exchange {
         self.resume = 0;
         self.is_claimed = false;
         self.comebacks = 0;
+        self.is_reset = false;
     }
 }
 

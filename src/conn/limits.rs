@@ -92,9 +92,31 @@ impl Limits {
     pub fn window_bytes(&self, wait: Wait) -> u64 {
         match wait {
             Wait::Body | Wait::Write => {
-                (self.timeout(wait).as_secs() * u64::from(self.rate_min)).max(1)
+                // What a window counts to is the most that it can ask for.
+                let bytes = self.timeout(wait).as_secs() * u64::from(self.rate_min);
+                bytes.clamp(1, u32::MAX.into())
             }
             _ => u64::MAX,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Deadline;
+
+    #[test]
+    fn a_rate_beyond_what_is_counted_can_still_be_kept() {
+        let limits = Limits {
+            rate_min: u32::MAX,
+            ..Limits::default()
+        };
+        let mut deadline = Deadline::new(Wait::Write, 0, &limits);
+        let due = deadline.due();
+        for _ in 0..2 {
+            deadline.handle_moved(1 << 31, 1_000, &limits);
+        }
+        assert_eq!(deadline.due(), due + 1_000);
     }
 }

@@ -67,10 +67,12 @@ impl Output {
         self.bytes.capacity() > KEPT_BYTES_MAX
     }
 
-    /// How many bytes are held in memory.
+    /// How many bytes are held in memory, those included that have been sent: they are let go
+    /// together with the last one. Were they not counted, a client that pipelines and always leaves
+    /// something unread could make the buffer grow for ever.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.bytes.len()
     }
 
     /// Whether a part of a file is waiting.

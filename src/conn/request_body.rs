@@ -6,7 +6,8 @@
 //! driver writes.
 
 use crate::http::Error;
-use crate::http::body::{Chunked, Framing};
+use crate::http::body::Framing;
+use crate::http::chunked::Chunked;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 

@@ -14,9 +14,11 @@ use crate::conn::Id;
 use crate::disk::{Disk, Job};
 use crate::handler::{Files, LookUp};
 use crate::http::negotiate::Accepted;
+use crate::http::representation::Identity;
 use crate::http::{Content, Representation};
 use crate::sys::file::{self, Waiting};
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -64,7 +66,9 @@ impl Store {
     /// it. Each of them is to be woken after [`deliver`](Self::deliver).
     pub fn handle_found(&mut self, path: Box<[u8]>, found: &Arc<Found>) -> Vec<Id> {
         let waiting = self.asked.remove(&path).unwrap_or_default();
-        self.cache.insert(path, Arc::clone(found), self.now);
+        if found.is_lasting() {
+            self.cache.insert(path, Arc::clone(found), self.now);
+        }
         waiting
     }
 
@@ -131,7 +135,9 @@ impl Files for Store {
         match self.site.find(path, accepted.wanted(), Waiting::Never) {
             Some(found) => {
                 let answer = found.choose(accepted).unwrap_or(LookUp::Busy);
-                self.cache.insert(path.into(), Arc::new(found), self.now);
+                if found.is_lasting() {
+                    self.cache.insert(path.into(), Arc::new(found), self.now);
+                }
                 answer
             }
             None => self.ask_disk(path, asker),
@@ -139,19 +145,29 @@ impl Files for Store {
     }
 }
 
-/// Whether the file behind a descriptor is still as it was described. One that is in memory is:
-/// its bytes and its description are of the same moment.
+/// Whether what was remembered is still so.
 fn is_current(answer: &LookUp) -> bool {
-    let LookUp::Found(representation) = answer else {
-        return true;
-    };
-    let Representation {
-        content: Content::Descriptor(descriptor),
-        identity,
-        ..
-    } = &**representation
-    else {
-        return true;
-    };
-    file::meta(descriptor.as_fd()).is_ok_and(|meta| site::identity(&meta) == *identity)
+    match answer {
+        LookUp::Found(file) => identity_now(file).is_ok_and(|now| now == file.identity),
+        _ => true,
+    }
+}
+
+/// Whether a file that is being sent still has the content that its head described. A name that it
+/// has lost meanwhile makes no difference, although it changes the inode.
+pub fn is_unchanged(file: &Representation) -> bool {
+    let described = &file.identity;
+    identity_now(file)
+        .is_ok_and(|now| now.bytes == described.bytes && now.modified == described.modified)
+}
+
+/// What a file is now. One that is in memory is what it was: its bytes and its description are of
+/// the same moment.
+fn identity_now(file: &Representation) -> io::Result<Identity> {
+    match &file.content {
+        Content::Memory(_) => Ok(file.identity),
+        Content::Descriptor(descriptor) => {
+            file::meta(descriptor.as_fd()).map(|meta| site::identity(&meta))
+        }
+    }
 }

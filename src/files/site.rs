@@ -103,6 +103,16 @@ impl Found {
         Some(LookUp::Found(Arc::clone(chosen.unwrap_or(file))))
     }
 
+    /// Whether it is worth remembering: what failed for lack of descriptors or by a broken disk is
+    /// no property of the path, and may be found the next time.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        !matches!(
+            self.outcome,
+            Outcome::Missing(Status::SERVICE_UNAVAILABLE | Status::INTERNAL_SERVER_ERROR)
+        )
+    }
+
     /// About how much memory this holds, bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -73,7 +73,7 @@ fn answer_file(request: &Request, response: &mut Response, file: &Arc<Representa
     match evaluate(request, &validators) {
         Outcome::NotModified => {
             response.status = Status::NOT_MODIFIED;
-            response.push_lines(file.fields());
+            response.push_lines(file.cache_fields());
         }
         Outcome::Failed => response.set_error(Status::PRECONDITION_FAILED),
         Outcome::Proceed => match ranges(request, &validators, file.bytes()) {
@@ -164,7 +164,7 @@ fn redirect(request: &Request, path: &[u8], response: &mut Response) {
         value.push(b'/');
         if let Some(query) = request.query_bytes() {
             value.push(b'?');
-            value.extend_from_slice(query);
+            target::encode_query(query, value);
         }
     });
 }

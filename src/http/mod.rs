@@ -8,13 +8,14 @@
 //! | [`parse`] | head bytes → [`Request`] |
 //! | [`request`], [`fields`] | the request and its field lines, as ranges into the head |
 //! | [`target`] | request-target → path and query |
-//! | [`body`] | framing, Content-Length, chunked |
+//! | [`body`], [`chunked`] | framing; the chunked coding |
 //! | [`representation`] | what a file holds, as its metadata and its bytes or a descriptor |
 //! | [`response`], [`encode`] | a response, and its bytes |
 //! | [`conditional`], [`range`], [`negotiate`] | preconditions, ranges, content codings |
 //! | [`status`], [`date`], [`error`] | status codes, dates, what a peer did wrong |
 
 pub mod body;
+pub mod chunked;
 pub mod conditional;
 pub mod date;
 pub mod encode;

@@ -7,7 +7,7 @@
 //! unfinished head is not a mistake but `None`.
 
 use super::body;
-use super::fields::{Known, Span, list};
+use super::fields::{Known, Span, is_token, list};
 use super::request::{Method, Request, Version};
 use super::{Error, target};
 use httparse::Status as Parsed;
@@ -55,8 +55,12 @@ impl Scan {
         {
             return Err(Error::RequestLine);
         }
+        let line_bytes_max = bounds.target_bytes_max + REQUEST_LINE_REST;
         while let Some(found) = memchr(b'\n', &window[usize::from(self.seen)..]) {
             let end = usize::from(self.seen) + found;
+            if self.line == 0 && end > line_bytes_max {
+                return Err(Error::TargetTooLong);
+            }
             if end == 0 || window[end - 1] != b'\r' {
                 return Err(Error::BareLf);
             }
@@ -67,7 +71,7 @@ impl Scan {
             self.line = self.seen;
         }
         self.seen = window.len() as u16;
-        if self.line == 0 && window.len() > bounds.target_bytes_max + REQUEST_LINE_REST {
+        if self.line == 0 && window.len() > line_bytes_max {
             return Err(Error::TargetTooLong);
         }
         if input.len() >= bytes_max {
@@ -92,13 +96,23 @@ pub fn leading_empty_line(input: &[u8]) -> Option<usize> {
     }
 }
 
+/// Whether a head that need not be complete is for HEAD, whose refusal has no content either
+/// (RFC 9110 §9.3.2).
+#[must_use]
+pub fn is_for_head(input: &[u8]) -> bool {
+    input.starts_with(b"HEAD ")
+}
+
 /// Parses the complete head in `request.head` and fills the rest of `request`.
 ///
 /// # Errors
-/// What the peer did wrong; the fields of `request` are then undefined.
+/// What the peer did wrong; of the fields of `request` only the method is then defined.
 pub fn parse(request: &mut Request, bounds: &Bounds) -> Result<(), Error> {
     let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; FIELDS_MAX];
     let head = &request.head[..];
+    if is_for_head(head) {
+        request.method = Method::Head;
+    }
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(head, &mut lines[..bounds.fields_max.min(FIELDS_MAX)]) {
         Ok(Parsed::Complete(_)) => {}
@@ -220,9 +234,9 @@ fn explain(error: httparse::Error, head: &[u8]) -> Error {
 /// A version that is well-formed but not 1.0 or 1.1 is a 505 (RFC 9110 §15.6.6), all else a 400.
 fn explain_version(head: &[u8]) -> Error {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let word = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    match word {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+    let mut words = line.split(|&byte| byte == b' ').skip(2);
+    match (words.next().unwrap_or_default(), words.next()) {
+        ([b'H', b'T', b'T', b'P', b'/', major, b'.', minor], None)
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
             Error::VersionUnsupported
@@ -254,9 +268,4 @@ fn explain_name(head: &[u8]) -> Error {
 fn has_bare_cr(head: &[u8]) -> bool {
     head.windows(2)
         .any(|pair| pair[0] == b'\r' && pair[1] != b'\n')
-}
-
-/// tchar (RFC 9110 §5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

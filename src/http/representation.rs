@@ -56,6 +56,8 @@ pub struct Representation {
     etag: Box<[u8]>,
     /// The field lines that every response with this representation carries.
     fields: Box<[u8]>,
+    /// How many bytes of `fields` are those that a cache needs.
+    cache_fields_bytes: u16,
 }
 
 impl Representation {
@@ -79,6 +81,7 @@ impl Representation {
         if is_negotiated {
             fields.extend_from_slice(b"Vary: Accept-Encoding\r\n");
         }
+        let cache_fields_bytes = fields.len() as u16;
         if let Some(coding) = coding {
             fields.extend_from_slice(b"Content-Encoding: ");
             fields.extend_from_slice(coding.token().as_bytes());
@@ -91,6 +94,7 @@ impl Representation {
             content_type,
             etag: etag.into(),
             fields: fields.into(),
+            cache_fields_bytes,
         }
     }
 
@@ -107,10 +111,16 @@ impl Representation {
         &self.etag
     }
 
-    /// The field lines that every response with this representation carries, 304 and 206 too.
+    /// The field lines that every response with content of this representation carries.
     #[must_use]
     pub fn fields(&self) -> &[u8] {
         &self.fields
+    }
+
+    /// Those of the field lines that a cache needs: all that a 304 carries (RFC 9110 §15.4.5).
+    #[must_use]
+    pub fn cache_fields(&self) -> &[u8] {
+        &self.fields[..usize::from(self.cache_fields_bytes)]
     }
 
     /// About how much memory this holds, bytes.

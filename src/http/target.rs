@@ -228,14 +228,26 @@ fn end_segment(out: &mut Vec<u8>, root: usize, segment: usize) {
 /// Slashes at the beginning are merged, so that a redirect to `//evil.example/` cannot leave the
 /// site (RFC 3986 §4.2: a reference that begins with two slashes names an authority).
 pub fn encode_path(path: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let slashes = path.iter().take_while(|&&byte| byte == b'/').count();
-    let mut rest = &path[slashes.saturating_sub(1)..];
+    let merged = &path[slashes.saturating_sub(1)..];
+    encode(merged, |byte| is(byte, KEPT), out);
+}
+
+/// Appends a query that [`parse`] let pass, with the bytes encoded that browsers leave raw: what a
+/// server sends has to follow the grammar (RFC 3986 §3.4, RFC 9110 §2.2).
+pub fn encode_query(query: &[u8], out: &mut Vec<u8>) {
+    let is_kept = |byte| is(byte, KEPT) || matches!(byte, b'?' | b'%');
+    encode(query, is_kept, out);
+}
+
+fn encode(bytes: &[u8], is_kept: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut rest = bytes;
     out.reserve(rest.len());
     loop {
         let kept = rest
             .iter()
-            .position(|&byte| !is(byte, KEPT))
+            .position(|&byte| !is_kept(byte))
             .unwrap_or(rest.len());
         out.extend_from_slice(&rest[..kept]);
         let Some((&byte, after)) = rest[kept..].split_first() else {

@@ -5,6 +5,7 @@ use super::Core;
 use super::slots::Slot;
 use crate::conn::{End, Id, Piece, Why};
 use crate::disk::{Disk, Job};
+use crate::files;
 use crate::http::Content;
 use crate::sys::file::{self, Features};
 use crate::sys::socket::{self, Received};
@@ -152,6 +153,10 @@ impl Slot {
         let Content::Descriptor(descriptor) = &file.content else {
             unreachable!("what is in memory is sent as bytes");
         };
+        // What was described by the head that has left is all that may follow it.
+        if !files::is_unchanged(file) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let bytes = bytes_left.min(PIECE_BYTES);
         let is_warm =
             self.is_loaded || file::is_resident(descriptor.as_fd(), offset, bytes, features);

@@ -27,7 +27,10 @@ impl Server {
                 slot.is_readable |= readiness.is_readable;
                 slot.is_writable |= readiness.is_writable;
                 slot.has_peer_ended |= readiness.has_peer_ended;
-                if readiness.is_hung_up {
+                // One whose sending side we have shut is hung up when the peer has ended its own
+                // in good order, and there may be bytes before that: left unread, they would turn
+                // the close into a reset, and the peer could lose what is still in flight to it.
+                if readiness.is_hung_up && !slot.is_shut {
                     let id = slot.id(index);
                     slot.connection
                         .abort(Why::ClientGone, &mut self.core.context(id));

@@ -1,0 +1,307 @@
+//! The loop of the state machine: one function for each state, in the order of the states.
+//!
+//! Each either moves on or says that it waits; [`State::may_become`] is the only judge of where it
+//! may move to. The bytes of a call are lent through all states, so that a request that arrives
+//! whole is parsed where it was received.
+
+use super::chain::{self, Verdict};
+use super::connection::{Connection, HAS_EXCHANGE, Suspended, reset};
+use super::{Answer, Context, Flow, Output, Point, RequestBody, State, Why};
+use crate::http::body::Framing;
+use crate::http::encode::{self, Persistence};
+use crate::http::parse::{self, Scan};
+use crate::http::{Body, Error, Method, Status, range};
+use std::mem;
+
+/// One step of the state machine.
+enum Step {
+    To(State),
+    Wait,
+}
+
+/// The bytes that a call brought, and how many have been used.
+struct Input<'a> {
+    bytes: &'a [u8],
+    used: usize,
+}
+
+impl<'a> Input<'a> {
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.used..]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.used == self.bytes.len()
+    }
+}
+
+impl Connection {
+    pub(super) fn proceed(&mut self, cx: &mut Context<'_>) {
+        self.advance_rest(cx);
+        self.settle(cx);
+    }
+
+    pub(super) fn advance_rest(&mut self, cx: &mut Context<'_>) {
+        let mut rest = mem::take(&mut self.rest);
+        let used = self.advance(&rest, cx);
+        if used < rest.len() && !self.flags.is_aborted {
+            rest.drain(..used);
+            self.rest = rest;
+        }
+    }
+
+    /// Goes as far as the bytes and the events allow; tells how many bytes were used.
+    pub(super) fn advance(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> usize {
+        let mut input = Input { bytes, used: 0 };
+        loop {
+            let step = match self.state {
+                State::Connect => Step::To(State::RequestStart),
+                State::RequestStart => self.request_start(&mut input, cx),
+                State::Read => self.read(&mut input, cx),
+                State::RequestEnd => self.request_end(cx),
+                State::ReadPost => self.read_post(&mut input, cx),
+                State::HandleRequest => self.handle_request(cx),
+                State::ResponseStart => self.response_start(cx),
+                State::Write => self.write(&input, cx),
+                State::ResponseEnd => self.response_end(&input, cx),
+                State::Error => self.error(),
+                State::Close => self.close(&mut input, cx),
+            };
+            match step {
+                Step::To(state) => self.enter(state),
+                Step::Wait => return input.used,
+            }
+        }
+    }
+
+    pub(super) fn enter(&mut self, next: State) {
+        debug_assert!(
+            self.state.may_become(next),
+            "{} does not follow {}",
+            next.name(),
+            self.state.name()
+        );
+        self.state = next;
+    }
+
+    fn request_start(&mut self, input: &mut Input<'_>, cx: &Context<'_>) -> Step {
+        if input.is_empty() {
+            // When the server stops, a response may just have left that promised to go on; the
+            // client may already have sent more.
+            let is_last = self.flags.has_ended || cx.is_draining;
+            return if is_last && !self.has_output() {
+                self.flags.lingers |= cx.is_draining;
+                Step::To(State::Close)
+            } else {
+                Step::Wait
+            };
+        }
+        if !self.flags.has_skipped {
+            match parse::leading_empty_line(input.rest()) {
+                None if !self.flags.has_ended => return Step::Wait,
+                skipped => {
+                    let bytes = skipped.unwrap_or(input.rest().len());
+                    self.flags.has_skipped = bytes > 0;
+                    input.used += bytes;
+                    if bytes > 0 {
+                        return self.request_start(input, cx);
+                    }
+                }
+            }
+        }
+        self.scan = Scan::default();
+        Step::To(State::Read)
+    }
+
+    fn read(&mut self, input: &mut Input<'_>, cx: &mut Context<'_>) -> Step {
+        let head_bytes = match self.scan.find_end(input.rest(), &cx.limits.head) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) if self.flags.has_ended => return Step::To(State::Close),
+            Ok(None) => return Step::Wait,
+            Err(error) => {
+                let is_for_head = parse::is_for_head(input.rest());
+                return Step::To(self.refuse_head(error, is_for_head, cx));
+            }
+        };
+        let mut exchange = cx.pool.take_exchange();
+        let request = &mut exchange.request;
+        request.head.extend_from_slice(&input.rest()[..head_bytes]);
+        let parsed = parse::parse(request, &cx.limits.head);
+        input.used += head_bytes;
+        self.exchange = Some(exchange);
+        self.requests = self.requests.saturating_add(1);
+        match parsed {
+            Ok(()) => Step::To(State::RequestEnd),
+            Err(error) => Step::To(self.refuse(error.status(), cx)),
+        }
+    }
+
+    fn request_end(&mut self, cx: &mut Context<'_>) -> Step {
+        // Input, room or the peer's end are not what a suspended exchange waits for.
+        if self.suspended != Suspended::No {
+            return Step::Wait;
+        }
+        let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
+        let framing = exchange.request.framing;
+        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        let is_wanted = match chain::run(exchange, cx.hooks) {
+            Verdict::Wait => {
+                self.suspended = Suspended::Hook;
+                return Step::Wait;
+            }
+            Verdict::Refused(status) => return Step::To(self.refuse(status, cx)),
+            Verdict::Complete => false,
+            Verdict::Claimed => true,
+            Verdict::Unclaimed => cx.handler.accepts(exchange),
+        };
+        if !is_wanted {
+            // A body that nobody wants is not read; the connection cannot go on behind it.
+            self.flags.ends |= has_body;
+            self.flags.lingers |= has_body;
+            return Step::To(State::ResponseStart);
+        }
+        if !has_body {
+            return Step::To(State::HandleRequest);
+        }
+        match RequestBody::new(framing, exchange.is_claimed, &cx.limits.body) {
+            Ok(body) => exchange.body = body,
+            Err(error) => return Step::To(self.refuse(error.status(), cx)),
+        }
+        Step::To(State::ReadPost)
+    }
+
+    fn read_post(&mut self, input: &mut Input<'_>, cx: &mut Context<'_>) -> Step {
+        let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
+        let has_begun = !input.is_empty();
+        if !exchange.body.is_writing() && !exchange.body.wants_append() {
+            match exchange.body.receive(input.rest()) {
+                Ok(bytes) => input.used += bytes,
+                Err(error) => return Step::To(self.refuse(error.status(), cx)),
+            }
+        }
+        if exchange.body.is_complete() {
+            return Step::To(State::HandleRequest);
+        }
+        let is_waiting = exchange.body.is_writing() || exchange.body.wants_append();
+        if mem::take(&mut exchange.request.expects_continue) && !has_begun {
+            let output = self.output.get_or_insert_with(|| cx.pool.take_output());
+            output.bytes_mut().extend_from_slice(encode::CONTINUE);
+        }
+        if self.flags.has_ended && !is_waiting {
+            return Step::To(self.refuse(Error::BodyIncomplete.status(), cx));
+        }
+        Step::Wait
+    }
+
+    fn handle_request(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.suspended != Suspended::No {
+            return Step::Wait;
+        }
+        let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
+        if exchange.is_claimed {
+            return match cx.hooks.call(Point::HandleSubrequest, exchange) {
+                Flow::Finished => Step::To(State::ResponseStart),
+                Flow::Wait => {
+                    self.suspended = Suspended::Hook;
+                    Step::Wait
+                }
+                // The body has been read, so it is not read again.
+                Flow::Comeback if chain::come_back(exchange) => {
+                    exchange.request.framing = Framing::None;
+                    Step::To(State::RequestEnd)
+                }
+                _ => Step::To(self.refuse(Status::INTERNAL_SERVER_ERROR, cx)),
+            };
+        }
+        match cx.handler.answer(exchange, cx.id) {
+            Answer::Ready => Step::To(State::ResponseStart),
+            Answer::Pending => {
+                self.suspended = Suspended::Disk;
+                Step::Wait
+            }
+        }
+    }
+
+    fn response_start(&mut self, cx: &mut Context<'_>) -> Step {
+        let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
+        let (request, response) = (&exchange.request, &mut exchange.response);
+        // When it is the server that ends the connection, the client may already have sent more.
+        let is_last = cx.is_draining || self.requests >= cx.limits.requests_max;
+        self.flags.lingers |= is_last && request.keeps_alive;
+        self.flags.ends |= is_last || !request.keeps_alive;
+        let persistence = if self.flags.ends {
+            Persistence::Close
+        } else {
+            Persistence::KeepAlive
+        };
+        let output = self.output.get_or_insert_with(|| cx.pool.take_output());
+        let bytes = output.bytes_mut();
+        encode::head(response, request.version, persistence, cx.stamp, bytes);
+        if request.method != Method::Head && response.status.allows_body() {
+            push_body(&response.body, output);
+        }
+        Step::To(State::Write)
+    }
+
+    fn write(&mut self, input: &Input<'_>, cx: &mut Context<'_>) -> Step {
+        let Some(output) = self.output.as_deref().filter(|output| !output.is_empty()) else {
+            return Step::To(State::ResponseEnd);
+        };
+        // Pipelined answers gather, within a bound, so that they leave in one call.
+        let has_room = output.held_bytes() < cx.limits.output_bytes_max && !output.has_file();
+        if has_room && !self.flags.ends && !input.is_empty() {
+            return Step::To(State::ResponseEnd);
+        }
+        Step::Wait
+    }
+
+    fn response_end(&mut self, input: &Input<'_>, cx: &mut Context<'_>) -> Step {
+        let mut exchange = self.exchange.take().expect(HAS_EXCHANGE);
+        if !cx.hooks.is_empty() {
+            exchange.point = Point::SubrequestEnd;
+            exchange.resume = 0;
+            cx.hooks.call(Point::SubrequestEnd, &mut exchange);
+            reset(&mut exchange, Why::Done, cx.hooks);
+        }
+        cx.pool.give_exchange(exchange);
+        if self.flags.ends {
+            self.flags.lingers |= !input.is_empty();
+            return Step::To(State::Close);
+        }
+        self.flags.has_skipped = false;
+        Step::To(State::RequestStart)
+    }
+
+    fn error(&mut self) -> Step {
+        self.flags.ends = true;
+        self.flags.lingers = true;
+        Step::To(State::ResponseStart)
+    }
+
+    fn close(&mut self, input: &mut Input<'_>, cx: &mut Context<'_>) -> Step {
+        let bytes = u32::try_from(input.rest().len()).unwrap_or(u32::MAX);
+        input.used = input.bytes.len();
+        self.drained_bytes = self.drained_bytes.saturating_add(bytes);
+        if self.drained_bytes > cx.limits.linger_bytes_max {
+            self.flags.is_aborted = true;
+        }
+        Step::Wait
+    }
+}
+
+/// Queues the content of a response.
+fn push_body(body: &Body, output: &mut Output) {
+    match body {
+        Body::Empty | Body::File(_, None) => {}
+        Body::Bytes(bytes) => output.bytes_mut().extend_from_slice(bytes),
+        Body::File(file, Some(part)) => output.push_file(file, *part),
+        Body::Parts(file, parts, boundary) => {
+            for &part in parts {
+                let bytes = output.bytes_mut();
+                range::part_head(bytes, boundary, file.content_type, part, file.bytes());
+                output.push_file(file, part);
+            }
+            range::closing_line(output.bytes_mut(), boundary);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! A connection's state, and its two faces: what came in and what is wanted.
+//!
+//! The steps of the state machine between the two are in `advance`. Nothing here waits, reads or
+//! writes; every method returns at once.
+
+use super::{
+    Append, Context, Deadline, End, Exchange, Hooks, Limits, Output, Piece, State, Wait, Why,
+};
+use crate::http::parse::{self, Scan};
+use crate::http::{Error, Method, Status};
+use std::mem;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Whom a suspended exchange waits for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Suspended {
+    No,
+    Disk,
+    Hook,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Bytes that have been received and not been used.
+    pub(super) rest: Vec<u8>,
+    pub(super) output: Option<Box<Output>>,
+    pub(super) exchange: Option<Box<Exchange>>,
+    pub(super) deadline: Deadline,
+    pub(super) requests: u32,
+    pub(super) drained_bytes: u32,
+    pub(super) scan: Scan,
+    pub(super) state: State,
+    pub(super) suspended: Suspended,
+    pub(super) flags: Flags,
+}
+
+/// What is remembered between two calls.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct Flags {
+    /// The peer will send nothing more.
+    pub(super) has_ended: bool,
+    /// The connection ends after the current response.
+    pub(super) ends: bool,
+    /// The peer may still be sending when the connection ends.
+    pub(super) lingers: bool,
+    /// Nothing can be sent any more, or is worth sending.
+    pub(super) is_aborted: bool,
+    /// One empty line before the request line has been skipped.
+    pub(super) has_skipped: bool,
+    /// The next part of the file is being read from the disk.
+    pub(super) is_loading: bool,
+}
+
+/// Why an exchange must be there.
+pub(super) const HAS_EXCHANGE: &str =
+    "an exchange exists from the end of its head to that of its response";
+
+// What is in a slot beside this is asserted in server/slots.rs.
+const _: () = assert!(size_of::<Connection>() <= 96);
+
+impl Connection {
+    /// A connection that has just been accepted.
+    #[must_use]
+    pub fn new(now: u64, limits: &Limits) -> Self {
+        Self {
+            rest: Vec::new(),
+            output: None,
+            exchange: None,
+            deadline: Deadline::new(Wait::Idle, now, limits),
+            requests: 0,
+            drained_bytes: 0,
+            scan: Scan::default(),
+            state: State::Connect,
+            suspended: Suspended::No,
+            flags: Flags::default(),
+        }
+    }
+
+    // ---- what came in ---------------------------------------------------------------------
+
+    /// Bytes were received.
+    pub fn handle_input(&mut self, bytes: &[u8], cx: &mut Context<'_>) {
+        if self.deadline.wait() == Wait::Body {
+            self.deadline.handle_moved(bytes.len(), cx.now, cx.limits);
+        }
+        if self.rest.is_empty() {
+            let used = self.advance(bytes, cx);
+            self.rest.extend_from_slice(&bytes[used..]);
+        } else {
+            self.rest.extend_from_slice(bytes);
+            self.advance_rest(cx);
+        }
+        self.settle(cx);
+    }
+
+    /// The peer has shut its sending side; it still gets the answers to what it asked.
+    pub fn handle_end(&mut self, cx: &mut Context<'_>) {
+        self.flags.has_ended = true;
+        self.proceed(cx);
+    }
+
+    /// What a suspended exchange waits for may be there: the disk's answer, an event.
+    pub fn handle_wake(&mut self, cx: &mut Context<'_>) {
+        self.suspended = Suspended::No;
+        self.proceed(cx);
+    }
+
+    /// `bytes` of the current piece were taken by the kernel.
+    pub fn handle_sent(&mut self, bytes: u64, cx: &mut Context<'_>) {
+        let Some(output) = &mut self.output else {
+            return;
+        };
+        output.advance(bytes);
+        if self.deadline.wait() == Wait::Write {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            self.deadline.handle_moved(bytes, cx.now, cx.limits);
+        }
+        if output.is_empty() {
+            self.proceed(cx);
+        }
+    }
+
+    /// The next part of a file is, or is no longer, being read from the disk.
+    pub fn handle_loading(&mut self, is_loading: bool, cx: &mut Context<'_>) {
+        self.flags.is_loading = is_loading;
+        self.settle(cx);
+    }
+
+    /// The disk thread has written what [`take_append`](Self::take_append) gave it, or failed to.
+    pub fn handle_appended(&mut self, file: Option<Arc<OwnedFd>>, cx: &mut Context<'_>) {
+        if self.state != State::ReadPost {
+            return;
+        }
+        let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
+        match file {
+            Some(file) => exchange.body.handle_appended(file),
+            None => {
+                let next = self.refuse(Status::INSUFFICIENT_STORAGE, cx);
+                self.enter(next);
+            }
+        }
+        self.proceed(cx);
+    }
+
+    /// The deadline has passed.
+    pub fn handle_deadline(&mut self, cx: &mut Context<'_>) {
+        let next = match self.deadline.wait() {
+            // A client that never sent a byte of a request is told nothing.
+            Wait::Idle | Wait::Linger | Wait::Write => return self.abort(Why::Deadline, cx),
+            Wait::Disk if self.output.is_some() => return self.abort(Why::Deadline, cx),
+            Wait::Head => {
+                let is_for_head = parse::is_for_head(&self.rest);
+                self.refuse_head(Error::HeadTimeout, is_for_head, cx)
+            }
+            Wait::Body => self.refuse(Error::BodyTimeout.status(), cx),
+            Wait::Disk => self.refuse(Status::SERVICE_UNAVAILABLE, cx),
+            Wait::Hook => {
+                self.reset_exchange(Why::Deadline, cx);
+                self.refuse(Status::GATEWAY_TIMEOUT, cx)
+            }
+        };
+        self.enter(next);
+        self.proceed(cx);
+    }
+
+    /// The server is about to stop: an idle connection ends now, others after their response.
+    pub fn handle_stop(&mut self, cx: &mut Context<'_>) {
+        let is_between = matches!(self.state, State::Connect | State::RequestStart);
+        if is_between && self.rest.is_empty() && self.output.is_none() {
+            self.enter(State::Close);
+        }
+        self.settle(cx);
+    }
+
+    /// The connection is of no use any more: the peer has reset it, or it cannot be written to.
+    pub fn abort(&mut self, why: Why, cx: &mut Context<'_>) {
+        self.reset_exchange(why, cx);
+        self.exchange = None;
+        self.output = None;
+        self.rest = Vec::new();
+        self.flags.is_aborted = true;
+        self.enter(State::Close);
+    }
+
+    // ---- what is wanted -------------------------------------------------------------------
+
+    /// What is to be sent next.
+    #[must_use]
+    pub fn piece(&self) -> Option<Piece<'_>> {
+        self.output.as_ref().and_then(|output| output.piece())
+    }
+
+    /// Whether bytes can be used now; if not, they are left in the socket (back-pressure).
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        if self.flags.has_ended {
+            return false;
+        }
+        match self.state {
+            State::Connect | State::RequestStart | State::Read => self.output.is_none(),
+            State::ReadPost => {
+                let is_writing = |exchange: &Exchange| exchange.body.is_writing();
+                !self
+                    .exchange
+                    .as_ref()
+                    .is_some_and(|exchange| is_writing(exchange))
+            }
+            State::Close => self.end() == Some(End::Linger),
+            // One read is kept, so that a client that goes away is noticed.
+            _ => self.rest.is_empty(),
+        }
+    }
+
+    /// Bytes of a body that the disk thread is to append to a file.
+    pub fn take_append(&mut self) -> Option<Append> {
+        if self.state != State::ReadPost {
+            return None;
+        }
+        self.exchange.as_mut()?.body.take_append()
+    }
+
+    /// Whether the next part of a file is being read from the disk, so that nothing can be sent.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        self.flags.is_loading
+    }
+
+    /// How the connection is to be ended, once nothing is left to be sent.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        if self.state != State::Close || self.output.is_some() {
+            return None;
+        }
+        let is_over = self.flags.is_aborted || self.flags.has_ended || !self.flags.lingers;
+        Some(if is_over { End::Close } else { End::Linger })
+    }
+
+    /// When [`handle_deadline`](Self::handle_deadline) is due, milliseconds.
+    #[must_use]
+    pub fn deadline(&self) -> u64 {
+        self.deadline.due()
+    }
+
+    /// The current state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// How many bytes of buffers this connection owns.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let output = self.output.as_ref().map_or(0, |output| output.held_bytes());
+        self.rest.capacity() + output
+    }
+
+    // ---- helpers --------------------------------------------------------------------------
+
+    /// Makes the response an error's; returns the state that follows.
+    pub(super) fn refuse(&mut self, status: Status, cx: &mut Context<'_>) -> State {
+        let exchange = self.exchange.get_or_insert_with(|| cx.pool.take_exchange());
+        exchange.response.set_error(status);
+        self.suspended = Suspended::No;
+        State::Error
+    }
+
+    /// Refuses a head that is not complete.
+    pub(super) fn refuse_head(
+        &mut self,
+        error: Error,
+        is_for_head: bool,
+        cx: &mut Context<'_>,
+    ) -> State {
+        let next = self.refuse(error.status(), cx);
+        if is_for_head && let Some(exchange) = &mut self.exchange {
+            exchange.request.method = Method::Head;
+        }
+        next
+    }
+
+    fn reset_exchange(&mut self, why: Why, cx: &mut Context<'_>) {
+        if let Some(exchange) = &mut self.exchange {
+            reset(exchange, why, cx.hooks);
+        }
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        self.output
+            .as_ref()
+            .is_some_and(|output| !output.is_empty())
+    }
+
+    /// Gives an empty output back and sets the deadline of whatever is waited for now.
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>) {
+        if let Some(output) = self.output.take_if(|output| output.is_empty()) {
+            cx.pool.give_output(output);
+        }
+        let wait = self.wait();
+        if wait != self.deadline.wait() {
+            self.deadline = Deadline::new(wait, cx.now, cx.limits);
+        }
+    }
+
+    fn wait(&self) -> Wait {
+        if self.flags.is_loading {
+            return Wait::Disk;
+        }
+        if self.output.is_some() {
+            return Wait::Write;
+        }
+        match self.state {
+            State::Read => Wait::Head,
+            State::ReadPost => {
+                let body = self.exchange.as_ref().map(|exchange| &exchange.body);
+                let is_waiting = body.is_some_and(|b| b.is_writing() || b.wants_append());
+                if is_waiting { Wait::Disk } else { Wait::Body }
+            }
+            State::RequestEnd | State::HandleRequest => match self.suspended {
+                Suspended::Disk => Wait::Disk,
+                _ => Wait::Hook,
+            },
+            State::Close => Wait::Linger,
+            _ => Wait::Idle,
+        }
+    }
+}
+
+/// Tells the hooks that an exchange has ended, unless they know: a response may still follow a
+/// hook's deadline.
+pub(super) fn reset(exchange: &mut Exchange, why: Why, hooks: &mut dyn Hooks) {
+    if !hooks.is_empty() && !mem::replace(&mut exchange.is_reset, true) {
+        hooks.handle_reset(exchange, why);
+    }
+}

@@ -1,0 +1,17 @@
+//! What a request means and what answers it: RFC 9110, RFC 9112 §9 and the plugin contract's hooks,
+//! as raw requests and exact responses. Syntax and framing are in `framing.rs`.
+
+mod support;
+
+#[path = "conformance/conditional.rs"]
+mod conditional;
+#[path = "conformance/deadlines.rs"]
+mod deadlines;
+#[path = "conformance/files.rs"]
+mod files;
+#[path = "conformance/hooks.rs"]
+mod hooks;
+#[path = "conformance/persistence.rs"]
+mod persistence;
+#[path = "conformance/ranges.rs"]
+mod ranges;
