@@ -3,7 +3,7 @@
 #[path = "support/server.rs"]
 mod server;
 
-use server::{Server, program};
+use server::{Server, copy_program, program};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::TcpListener;
@@ -198,8 +198,7 @@ fn a_root_that_may_not_be_read_ends_the_start() {
     let mut command = program();
     if rustix::process::getuid().is_root() {
         // To root everything is readable, so somebody else runs a copy of the program.
-        let copy = grounds.path().join("swiftd");
-        fs::copy(program().get_program(), &copy).unwrap();
+        let copy = copy_program(grounds.path());
         set_mode(grounds.path(), 0o755);
         command = std::process::Command::new(copy);
         command.uid(65_534).gid(65_534);

@@ -1,7 +1,6 @@
 //! More clients than there is room for.
 
-use crate::server::{Client, PATIENCE, Server, assert_same};
-use rustix::event::{PollFd, PollFlags, poll};
+use crate::server::{Client, Server, assert_same, first_answered};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use tempfile::TempDir;
@@ -28,20 +27,6 @@ fn ask(server: &Server, count: usize) -> Vec<Client> {
     (0..count).map(ask).collect()
 }
 
-/// Waits until one of the clients has something to read; takes that one.
-fn take_answered(clients: &mut Vec<Client>) -> Client {
-    let input = |client| PollFd::new(client, PollFlags::IN);
-    let mut entries: Vec<PollFd<'_>> = clients.iter().map(|c| input(&c.stream)).collect();
-    let patience = PATIENCE.try_into().unwrap();
-    assert!(
-        poll(&mut entries, Some(&patience)).unwrap() > 0,
-        "nobody is served"
-    );
-    let is_ready = |entry: &PollFd<'_>| !entry.revents().is_empty();
-    let index = entries.iter().position(is_ready).unwrap();
-    clients.swap_remove(index)
-}
-
 /// The number that the next descriptor of the server would have.
 fn lowest_free_descriptor(server: &Server) -> usize {
     let is_open = |number: &usize| {
@@ -62,7 +47,7 @@ fn serve_all_in_turn(mut served: Vec<Client>, mut waiting: Vec<Client>) {
             assert!(client.is_silent(), "there is no room yet");
         }
         drop(served.remove(0));
-        let mut next = take_answered(&mut waiting);
+        let mut next = waiting.swap_remove(first_answered(&waiting));
         assert_eq!(next.response().body, b"small");
         served.push(next);
     }

@@ -2,7 +2,7 @@
 //! are no files, siblings, odd names.
 
 use crate::features::with_each;
-use crate::server::{Client, Server, assert_same, pattern, program};
+use crate::server::{Client, Server, assert_same, copy_program, pattern, program};
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 use std::ffi::OsStr;
 use std::fs;
@@ -11,6 +11,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
@@ -202,17 +203,14 @@ fn what_may_not_be_read_is_forbidden() {
     set_mode(&directory, 0o000).unwrap();
     // To root everything is readable, so the server runs as somebody else then; its program is
     // copied to where that one can reach it.
-    let mut copy = program();
     let is_root = rustix::process::getuid().is_root();
+    let mut path = program().get_program().to_owned();
     if is_root {
-        let path = grounds.path().join("swiftd");
-        fs::copy(program().get_program(), &path).unwrap();
+        path = copy_program(grounds.path()).into();
         set_mode(grounds.path(), 0o755).unwrap();
-        copy = std::process::Command::new(path);
-        copy.uid(65_534).gid(65_534);
     }
     for set in crate::features::SETS {
-        let mut command = std::process::Command::new(copy.get_program());
+        let mut command = Command::new(&path);
         if is_root {
             command.uid(65_534).gid(65_534);
         }

@@ -59,6 +59,21 @@ pub enum Content {
     Parts(&'static str, Vec<(u64, u64)>),
 }
 
+impl Content {
+    /// What it takes in memory at most.
+    pub fn bytes_max(&self) -> usize {
+        match self {
+            Self::Exactly(bytes) => bytes.len().max(PAGE_BYTES_MAX),
+            // The parts lie within a file; those of a large one are not in memory.
+            Self::Parts(..) => 1500 + PAGE_BYTES_MAX,
+            Self::Nothing | Self::Page => PAGE_BYTES_MAX,
+        }
+    }
+}
+
+/// The page of an error, or the heads of two parts.
+const PAGE_BYTES_MAX: usize = 500;
+
 /// What the disk does with a look-up.
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub enum LookUpPlan {

@@ -162,12 +162,11 @@ impl Server {
             slot: index,
             generation: place.0,
         };
-        place.1 = Some(Slot::new(
-            connection,
-            client,
-            timer,
-            Watch::new(self.core.now),
-        ));
+        let watch = Watch::new(
+            self.core.now,
+            self.stage.borrow().response_bytes_max(client),
+        );
+        place.1 = Some(Slot::new(connection, client, timer, watch));
         self.stage.borrow_mut().parties[client].id = Some(id);
         self.drive(index, wires);
     }

@@ -53,6 +53,8 @@ struct Next {
     bytes: Vec<u8>,
     /// Whether they are from memory, not from a file.
     is_memory: bool,
+    /// Whether it is the turn of others after them.
+    is_share: bool,
     /// Whether nothing is left to be sent after them.
     is_last: bool,
 }
@@ -90,7 +92,7 @@ impl Slot {
                 );
             }
             if let Some(append) = self.connection.take_append() {
-                self.submit(append, id, tools.stage);
+                self.submit(append, id, tools.stage, tools.settings);
             }
             match self.connection.end() {
                 Some(End::Close) => return Share::IsOver,
@@ -160,8 +162,7 @@ impl Slot {
                 Attempt::Bytes(count) => {
                     self.verify(&next, count, tools);
                     self.is_loaded = false;
-                    // After a piece of a file it is the turn of others.
-                    let moved = if next.is_memory { count } else { usize::MAX };
+                    let moved = if next.is_share { usize::MAX } else { count };
                     tools.budget = tools.budget.saturating_sub(moved);
                     self.connection
                         .handle_sent(count as u64, &mut tools.core.context(id));
@@ -182,6 +183,7 @@ impl Slot {
             Some(Piece::Bytes { bytes, more }) => Next {
                 bytes: bytes.to_vec(),
                 is_memory: true,
+                is_share: false,
                 is_last: !more,
             },
             Some(Piece::File {
@@ -200,6 +202,7 @@ impl Slot {
                 Next {
                     bytes: files::part(file.identity.inode, offset, count),
                     is_memory: false,
+                    is_share: bytes > PIECE_BYTES,
                     is_last: count == bytes && !more,
                 }
             }
@@ -241,10 +244,14 @@ impl Slot {
 
     // ---- bodies on the disk ---------------------------------------------------------------
 
-    fn submit(&mut self, append: Append, id: Id, stage: &Shared) {
+    fn submit(&mut self, append: Append, id: Id, stage: &Shared, settings: &Settings) {
+        let bytes_max = settings.limits.body.memory_bytes_max + settings.read_bytes;
+        assert!(
+            append.bytes.len() <= bytes_max,
+            "a body held too much memory"
+        );
         let stage = &mut *stage.borrow_mut();
         let party = &mut stage.parties[self.client];
-        assert!(self.watch.writing_since.is_none(), "two appends at once");
         match &append.file {
             None => {
                 party.spool.clear();
@@ -258,7 +265,7 @@ impl Slot {
         }
         assert_eq!(append.offset, party.spool.len() as u64, "a gap in a body");
         party.spool.extend_from_slice(&append.bytes);
-        self.watch.writing_since = Some(stage.clock);
+        self.watch.handle_append(stage.clock);
         let number = party.current.expect("a plugin has claimed it");
         let delay = stage.rng.between(0, 200);
         match stage.plans[number].spool {

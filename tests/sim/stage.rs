@@ -132,6 +132,13 @@ impl Stage {
         })
     }
 
+    /// What a response to this client takes in memory at most.
+    pub fn response_bytes_max(&self, client: usize) -> usize {
+        let plans = &self.plans[self.parties[client].plans.clone()];
+        let contents = plans.iter().map(|plan| plan.expected.content.bytes_max());
+        HEAD_BYTES_MAX + contents.max().unwrap_or(0)
+    }
+
     /// Notes what happened to a client.
     pub fn note(&mut self, what: &'static str, client: usize, number: u64) {
         self.trace.note(self.now, what, client, number);
@@ -148,6 +155,9 @@ impl Stage {
         self.parties[client].causes.push(cause);
     }
 }
+
+/// A response's head, and a `100 Continue` before it.
+const HEAD_BYTES_MAX: usize = 600;
 
 /// What happened, as a hash and as counts.
 #[derive(Clone)]

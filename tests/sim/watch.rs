@@ -26,22 +26,51 @@ pub struct Watch {
     received: VecDeque<(u64, u64)>,
     /// Bytes from memory that were sent since nothing was left to be sent.
     batch_bytes: usize,
-    /// Since when something is to be sent, how much was, and how often the wait began anew.
-    burden: Option<Burden>,
+    /// What a response of this client takes in memory at most.
+    response_bytes_max: usize,
+    /// How a response is being taken and a body is coming.
+    sending: Option<Pace>,
+    gathering: Option<Pace>,
 }
 
-#[derive(Default)]
-struct Burden {
+/// How fast the client does what is waited for.
+struct Pace {
     since: u64,
     moved: u64,
-    renewals: u64,
 }
 
-/// What a single response takes in memory at most: the longest body and a head, or all parts.
-const RESPONSE_BYTES_MAX: usize = 6000;
+impl Pace {
+    /// Goes on, begins or ends.
+    fn follow(pace: &mut Option<Self>, is_waiting: bool, now: u64) {
+        let old = pace.take().filter(|_| is_waiting);
+        *pace = is_waiting.then(|| {
+            old.unwrap_or(Self {
+                since: now,
+                moved: 0,
+            })
+        });
+    }
+
+    /// A client that does not move enough in one window gets no other.
+    fn check(pace: Option<&Self>, wait: Wait, settings: &Settings, stage: &Stage) {
+        let Some(pace) = pace else {
+            return;
+        };
+        let limits = &settings.limits;
+        let windows = 1 + pace.moved / limits.window_bytes(wait);
+        let longest = limits.timeout(wait).as_millis() as u64 * windows;
+        let slack = stage.jumped + LATENCY_MAX;
+        let waited = stage.clock - pace.since;
+        assert!(
+            waited <= longest + slack,
+            "{wait:?}: {waited} ms for {} bytes",
+            pace.moved
+        );
+    }
+}
 
 impl Watch {
-    pub fn new(now: u64) -> Self {
+    pub fn new(now: u64, response_bytes_max: usize) -> Self {
         Self {
             last_state: State::Connect,
             idle_since: now,
@@ -53,7 +82,9 @@ impl Watch {
             sent: VecDeque::new(),
             received: VecDeque::new(),
             batch_bytes: 0,
-            burden: None,
+            response_bytes_max,
+            sending: None,
+            gathering: None,
         }
     }
 
@@ -67,14 +98,24 @@ impl Watch {
         if is_all {
             self.batch_bytes = 0;
         }
-        if let Some(burden) = &mut self.burden {
-            burden.moved += bytes;
+        if let Some(pace) = &mut self.sending {
+            pace.moved += bytes;
         }
     }
 
     /// Bytes were received.
     pub fn handle_received(&mut self, bytes: u64, now: u64) {
         self.received.push_back((now, bytes));
+        if let Some(pace) = &mut self.gathering {
+            pace.moved += bytes;
+        }
+    }
+
+    /// A part of a body goes to the disk.
+    pub fn handle_append(&mut self, now: u64) {
+        assert!(self.writing_since.is_none(), "two appends at once");
+        self.writing_since = Some(now);
+        self.gathering = None;
     }
 
     /// After each call of the connection.
@@ -106,14 +147,13 @@ impl Watch {
         self.loading_since = loading_since.map(|now| self.loading_since.unwrap_or(now));
         let closing_since = (state == State::Close && !is_sending).then_some(now);
         self.closing_since = closing_since.map(|now| self.closing_since.unwrap_or(now));
-        self.burden = is_sending.then(|| {
-            let mut burden = self.burden.take().unwrap_or(Burden {
-                since: now,
-                ..Burden::default()
-            });
-            burden.renewals += 1;
-            burden
-        });
+        Pace::follow(
+            &mut self.sending,
+            is_sending && !connection.is_loading(),
+            now,
+        );
+        let is_gathering = state == State::ReadPost && !is_sending && self.writing_since.is_none();
+        Pace::follow(&mut self.gathering, is_gathering, now);
         if connection.end() == Some(End::Close) {
             assert!(!is_sending, "something is left to be sent at the end");
             return;
@@ -135,16 +175,8 @@ impl Watch {
             connection.deadline() <= now + longest,
             "no wait is that long"
         );
-        if let Some(burden) = &self.burden {
-            let timeout = limits.write_timeout.as_millis() as u64;
-            let windows = burden.renewals + burden.moved / limits.window_bytes(Wait::Write) + 1;
-            // Between two windows the disk may read; those times are in the renewals.
-            let disk = limits.disk_timeout.as_millis() as u64;
-            assert!(
-                now - burden.since <= (timeout + disk) * windows + stage.jumped,
-                "a client that hardly reads is kept"
-            );
-        }
+        Pace::check(self.sending.as_ref(), Wait::Write, settings, stage);
+        Pace::check(self.gathering.as_ref(), Wait::Body, settings, stage);
     }
 
     fn check_memory(&mut self, connection: &Connection, settings: &Settings, last_byte: u8) {
@@ -152,7 +184,7 @@ impl Watch {
         let held_bytes = connection.held_bytes();
         // A buffer that grows doubles.
         let rest_bytes_max = 2 * (limits.head.head_bytes_max + settings.read_bytes);
-        let output_bytes_max = limits.output_bytes_max + RESPONSE_BYTES_MAX;
+        let output_bytes_max = limits.output_bytes_max + self.response_bytes_max;
         assert!(
             held_bytes <= rest_bytes_max + output_bytes_max,
             "{held_bytes} bytes are held"

@@ -446,6 +446,30 @@ impl<S: Stream> Client<S> {
     }
 }
 
+/// Waits until one of the clients has something to read; returns which. The kernel may hand over
+/// what several connections sent in another order than that of sending.
+pub fn first_answered(clients: &[Client]) -> usize {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let entry = |client| PollFd::new(client, PollFlags::IN);
+    let mut entries: Vec<_> = clients.iter().map(|client| entry(&client.stream)).collect();
+    let patience = PATIENCE.try_into().unwrap();
+    let count = poll(&mut entries, Some(&patience)).unwrap();
+    assert!(count > 0, "nobody is answered");
+    let is_ready = |entry: &PollFd<'_>| !entry.revents().is_empty();
+    entries.iter().position(is_ready).unwrap()
+}
+
+/// A copy of the program in `directory`, for a user who may not reach the original.
+pub fn copy_program(directory: &Path) -> std::path::PathBuf {
+    let copy = directory.join("swiftd");
+    // Not made by this process: a child that is started meanwhile by another thread would hold it
+    // open for writing, and what is being written cannot be run.
+    let mut command = Command::new("cp");
+    command.arg(env!("CARGO_BIN_EXE_swiftd")).arg(&copy);
+    assert!(command.status().unwrap().success());
+    copy
+}
+
 /// Bytes that differ at every position of a large file, and from those of another `seed`.
 pub fn pattern(bytes: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
