@@ -10,8 +10,9 @@ use crate::files::{Found, Site};
 use crate::http::negotiate::CodingSet;
 use crate::sys::file::{self, Waiting};
 use crate::sys::poll::Waker;
+use crate::sys::process;
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -61,8 +62,8 @@ pub enum Reply {
         /// What was found.
         found: Arc<Found>,
     },
-    /// The root's path names another directory now.
-    NewRoot(Arc<Site>),
+    /// The site at the root's path, if that names another directory now.
+    RootChecked(Option<Arc<Site>>),
     /// A piece of a file is in memory, or cannot be read.
     Loaded {
         /// For whom.
@@ -210,12 +211,9 @@ fn perform(job: Job, temporary: &Path, null: &OwnedFd) -> Option<Reply> {
                 found: Arc::new(found),
             })
         }
-        Job::CheckRoot(site) => site
-            .replacement()
-            .map(|site| Reply::NewRoot(Arc::new(site))),
+        Job::CheckRoot(site) => Some(Reply::RootChecked(site.replacement().map(Arc::new))),
         Job::Log(lines) => {
-            // There is nowhere to report that the log cannot be written.
-            let _ = io::stderr().write_all(&lines);
+            process::print_error(&lines);
             None
         }
         Job::Load {

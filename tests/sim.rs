@@ -19,6 +19,7 @@ mod sim {
     pub mod client;
     pub mod draft;
     pub mod files;
+    pub mod jobs;
     pub mod malformed;
     pub mod plan;
     pub mod plugin;

@@ -47,6 +47,8 @@ pub(super) struct Flags {
     pub(super) lingers: bool,
     /// Nothing can be sent any more, or is worth sending.
     pub(super) is_aborted: bool,
+    /// What has been queued for the peer is not worth keeping.
+    pub(super) is_cut_off: bool,
     /// One empty line before the request line has been skipped.
     pub(super) has_skipped: bool,
     /// The next part of the file is being read from the disk.
@@ -177,6 +179,7 @@ impl Connection {
     /// The connection is of no use any more: the peer has reset it, or it cannot be written to.
     pub fn abort(&mut self, why: Why, cx: &mut Context<'_>) {
         self.reset_exchange(why, cx);
+        self.flags.is_cut_off = self.output.is_some() && why != Why::ClientGone;
         self.exchange = None;
         self.output = None;
         self.rest = Vec::new();
@@ -232,6 +235,9 @@ impl Connection {
     pub fn end(&self) -> Option<End> {
         if self.state != State::Close || self.output.is_some() {
             return None;
+        }
+        if self.flags.is_cut_off {
+            return Some(End::Reset);
         }
         let is_over = self.flags.is_aborted || self.flags.has_ended || !self.flags.lingers;
         Some(if is_over { End::Close } else { End::Linger })

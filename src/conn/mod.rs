@@ -88,4 +88,6 @@ pub enum End {
     Linger,
     /// Close at once.
     Close,
+    /// Close at once and let go of what the peer has not taken.
+    Reset,
 }

@@ -36,6 +36,8 @@ pub struct Store {
     now: u64,
     /// When it was last seen whether the root is still where it was, milliseconds.
     root_checked: u64,
+    /// Whether the disk thread is looking.
+    is_checking_root: bool,
 }
 
 /// Who may wait for one path. Those who went away meanwhile count, so that coming and going does
@@ -54,6 +56,7 @@ impl Store {
             delivered: None,
             now,
             root_checked: now,
+            is_checking_root: false,
         }
     }
 
@@ -77,10 +80,14 @@ impl Store {
         self.delivered = found.cloned();
     }
 
-    /// The root's path names another directory now.
-    pub fn handle_new_root(&mut self, site: Arc<Site>) {
-        self.site = site;
-        self.cache.clear();
+    /// The disk thread has looked where the root is; the site is another one if its path names
+    /// another directory now.
+    pub fn handle_root_checked(&mut self, replacement: Option<Arc<Site>>) {
+        self.is_checking_root = false;
+        if let Some(site) = replacement {
+            self.site = site;
+            self.cache.clear();
+        }
     }
 
     /// What the kernel offers for these files.
@@ -111,12 +118,13 @@ impl Store {
     /// Sees from time to time whether the root is still where it was: a site that is replaced by
     /// renaming directories must not be served from the old one for ever.
     fn check_root(&mut self) {
-        if self.now - self.root_checked < self.cache.trust_ms() {
+        if self.is_checking_root || self.now - self.root_checked < self.cache.trust_ms() {
             return;
         }
         self.root_checked = self.now;
-        // If the disk has too much to do, the next look-up will ask again.
-        let _ = self.disk.submit(Job::CheckRoot(Arc::clone(&self.site)));
+        // If the disk has too much to do, a later look-up will ask again.
+        let job = Job::CheckRoot(Arc::clone(&self.site));
+        self.is_checking_root = self.disk.submit(job).is_ok();
     }
 }
 

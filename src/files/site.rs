@@ -10,7 +10,7 @@ use crate::http::negotiate::{Accepted, Coding, CodingSet};
 use crate::http::representation::{Content, Identity, Modified, Representation};
 use crate::sys::file::{self, Features, Kind, Meta, Moment, Opened, Refusal, Root, Waiting};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -271,21 +271,12 @@ impl Site {
         waiting: Waiting,
     ) -> Result<Representation, Refusal> {
         let Opened { descriptor, meta } = opened;
-        let mut identity = identity(&meta);
-        let content = match usize::try_from(meta.bytes) {
-            Ok(bytes) if bytes <= self.settings.small_bytes_max => {
-                let mut content = vec![0; bytes];
-                let features = self.root.features();
-                let read = file::read_start(descriptor.as_fd(), &mut content, waiting, features);
-                // If it has just been cut, what is left is what is sent.
-                content.truncate(read.map_err(|error| file::refusal(&error))?);
-                identity.bytes = content.len() as u64;
-                Content::Memory(content.into())
-            }
-            _ => {
-                file::expect_pieces(descriptor.as_fd());
-                Content::Descriptor(Arc::new(descriptor))
-            }
+        let is_small = meta.bytes <= self.settings.small_bytes_max as u64;
+        let (identity, content) = if is_small {
+            self.read(descriptor.as_fd(), meta, waiting)?
+        } else {
+            file::expect_pieces(descriptor.as_fd());
+            (identity(&meta), Content::Descriptor(Arc::new(descriptor)))
         };
         Ok(Representation::new(
             identity,
@@ -295,7 +286,36 @@ impl Site {
             is_negotiated,
         ))
     }
+
+    /// Reads a small file together with the description that fits what was read.
+    fn read(
+        &self,
+        file: BorrowedFd<'_>,
+        meta: Meta,
+        waiting: Waiting,
+    ) -> Result<(Identity, Content), Refusal> {
+        let refusal = |error| file::refusal(&error);
+        let mut before = meta;
+        for _ in 0..CHANGES_MAX {
+            let mut content = vec![0; usize::try_from(before.bytes).unwrap_or(0)];
+            let read = file::read_start(file, &mut content, waiting, self.root.features());
+            let bytes = read.map_err(refusal)?;
+            let after = file::meta(file).map_err(refusal)?;
+            if after == before && bytes == content.len() {
+                return Ok((identity(&after), Content::Memory(content.into())));
+            }
+            if after.bytes > self.settings.small_bytes_max as u64 {
+                break;
+            }
+            before = after;
+        }
+        // It is being written. Somebody who asks a moment later may get it.
+        Err(Refusal::Exhausted)
+    }
 }
+
+/// How often a file that changes while it is read is read again.
+const CHANGES_MAX: usize = 4;
 
 /// Dot-files are hidden, except what RFC 8615 puts under `/.well-known/`.
 fn is_hidden(relative: &[u8]) -> bool {

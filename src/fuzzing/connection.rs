@@ -158,7 +158,7 @@ impl Run {
     }
 
     fn is_over(&self) -> bool {
-        self.peer.ending() == Some(End::Close)
+        self.peer.ending().is_some_and(|end| end != End::Linger)
     }
 
     fn operate(&mut self, input: &mut Input<'_>) {

@@ -81,13 +81,19 @@ impl Server {
     /// Stops accepting until there is room again.
     fn pause(&mut self, why: &str) {
         self.is_paused = true;
-        self.timers
-            .insert(self.core.now + PAUSE_MS, special::RESUME);
+        let resume = self.core.now + PAUSE_MS;
+        let is_set = self
+            .resume
+            .is_some_and(|timer| self.timers.reschedule(timer, resume));
+        if !is_set {
+            self.resume = Some(self.timers.insert(resume, special::RESUME));
+        }
         if self.core.now >= self.next_complaint {
             self.next_complaint = self.core.now + COMPLAINT_MS;
             let count = self.slots.len();
-            self.log
-                .error(format_args!("{why} ({count} connections); new ones wait"));
+            self.log.error(format_args!(
+                "{why} ({count} connections); new ones have to wait"
+            ));
         }
     }
 }

@@ -67,6 +67,10 @@ impl Slot {
             }
             match self.connection.end() {
                 Some(End::Close) => return Share::IsOver,
+                Some(End::Reset) => {
+                    socket::reset_on_close(self.socket.as_fd());
+                    return Share::IsOver;
+                }
                 Some(End::Linger) if !self.is_shut => {
                     socket::shut_sending(self.socket.as_fd());
                     self.is_shut = true;

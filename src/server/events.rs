@@ -50,7 +50,7 @@ impl Server {
                         self.core.handler.files.deliver(None);
                     }
                 }
-                Reply::NewRoot(site) => self.core.handler.files.handle_new_root(site),
+                Reply::RootChecked(site) => self.core.handler.files.handle_root_checked(site),
                 Reply::Loaded { id, result } => self.handle_loaded(id, result),
                 Reply::Appended { id, result } => {
                     if let Err(error) = &result {
@@ -104,6 +104,11 @@ impl Server {
             .insert(self.core.now.saturating_add(drain_ms), special::STOP);
         for index in self.slots.indices() {
             if let Some(slot) = self.slots.get_mut(index) {
+                // A request may have come since the last turn; it is answered before the end.
+                slot.is_readable = true;
+            }
+            self.drive(index);
+            if let Some(slot) = self.slots.get_mut(index) {
                 let id = slot.id(index);
                 slot.connection.handle_stop(&mut self.core.context(id));
                 self.enqueue(index);
@@ -113,7 +118,10 @@ impl Server {
 
     pub(super) fn handle_expired(&mut self, index: u32) {
         match index {
-            special::RESUME => self.is_paused = false,
+            special::RESUME => {
+                self.resume = None;
+                self.is_paused = false;
+            }
             special::STOP => self.is_stopped = true,
             _ => {
                 let Some(slot) = self.slots.get_mut(index) else {

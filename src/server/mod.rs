@@ -33,7 +33,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use swiftd_timer::Heap;
+use swiftd_timer::{Heap, Timer};
 
 /// Keys of the poll that are no connections; theirs begin at [`key::SLOTS`].
 mod key {
@@ -76,6 +76,8 @@ pub struct Server {
     turn: Turn,
     /// Nothing is accepted until there is room again.
     is_paused: bool,
+    /// When accepting is tried again although no connection has ended.
+    resume: Option<Timer>,
     next_complaint: u64,
     should_stop: Arc<AtomicBool>,
     is_stopped: bool,
@@ -198,6 +200,7 @@ impl Server {
             buffer: vec![0; turn.read_bytes].into(),
             turn,
             is_paused: false,
+            resume: None,
             next_complaint: 0,
             should_stop: Arc::new(AtomicBool::new(false)),
             is_stopped: false,

@@ -14,7 +14,9 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ impl fmt::Display for Address {
 pub struct Listener {
     socket: OwnedFd,
     address: Address,
+    /// Device and inode of the path that was made, so that no other is removed.
+    file: Option<(u64, u64)>,
 }
 
 /// Connections that the kernel holds for us; it caps the number at `net.core.somaxconn`.
@@ -87,7 +91,15 @@ impl Listener {
                 Address::Unix(path.clone())
             }
         };
-        Ok(Self { socket, address })
+        let file = match &address {
+            Address::Tcp(_) => None,
+            Address::Unix(path) => identity(path),
+        };
+        Ok(Self {
+            socket,
+            address,
+            file,
+        })
     }
 
     /// Where it listens; the port is the real one if 0 was asked for.
@@ -123,11 +135,19 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
+        if let Address::Unix(path) = &self.address
+            && identity(path) == self.file
+        {
             // If it cannot be removed, the next start will find it stale.
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Device and inode of what is at a path.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Errors of the network that accept(2) passes on and that concern one connection only.
@@ -158,7 +178,6 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok(metadata) = std::fs::symlink_metadata(path) else {
         return Ok(());
     };
-    use std::os::unix::fs::FileTypeExt;
     if !metadata.file_type().is_socket() {
         return Err(Errno::EXIST.into());
     }
@@ -242,6 +261,13 @@ pub fn transmit_file(
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// Lets the next close reset the connection: what is still queued is thrown away, and the kernel
+/// does not hold it for a peer that no longer takes it.
+pub fn reset_on_close(socket: BorrowedFd<'_>) {
+    // Without it the close is an ordinary one.
+    let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }
 
 /// Shuts the sending side; what has been queued still leaves.

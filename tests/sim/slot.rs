@@ -1,14 +1,13 @@
 //! One connection's share of a turn, as in `src/server/drive.rs`, with all that is checked around it.
 
 use super::files;
-use super::plan::{Cause, Plan, Spool};
+use super::plan::{Cause, Plan};
 use super::server::Core;
-use super::stage::{Event, Shared, Stage};
+use super::stage::Shared;
 use super::watch::Watch;
 use super::wire::{Attempt, Wire};
 use super::world::Settings;
-use std::sync::Arc;
-use swiftd::conn::{Append, Connection, Context, End, Id, Piece, State, Why};
+use swiftd::conn::{Connection, Context, End, Id, Piece, State, Why};
 use swiftd_timer::Timer;
 
 /// A connection with its socket.
@@ -24,7 +23,7 @@ pub struct Slot {
     pub is_loaded: bool,
     /// It was idle when the server was asked to stop.
     pub is_stopped_idle: bool,
-    watch: Watch,
+    pub watch: Watch,
     pub is_shut: bool,
     /// The last byte that was received.
     last_byte: u8,
@@ -95,7 +94,7 @@ impl Slot {
                 self.submit(append, id, tools.stage, tools.settings);
             }
             match self.connection.end() {
-                Some(End::Close) => return Share::IsOver,
+                Some(End::Close | End::Reset) => return Share::IsOver,
                 Some(End::Linger) if !self.is_shut => self.shut(tools.wire, tools.stage),
                 _ => {}
             }
@@ -210,18 +209,6 @@ impl Slot {
         Ok(Some(next))
     }
 
-    fn load(&self, id: Id, stage: &mut Stage) {
-        let delay = stage.rng.between(0, 300);
-        match stage.rng.between(0, 60) {
-            0 => stage.note("load never answered", self.client, 0),
-            1 => stage.after(delay, Event::Loaded(id, false)),
-            _ => {
-                stage.note("load late", self.client, delay);
-                stage.after(delay, Event::Loaded(id, true));
-            }
-        }
-    }
-
     /// The kernel has taken `count` bytes.
     fn verify(&mut self, next: &Next, count: usize, tools: &mut Tools<'_>) {
         let stage = &mut *tools.stage.borrow_mut();
@@ -242,68 +229,14 @@ impl Slot {
             .handle(bytes, taken, self.client, stage, tools.settings);
     }
 
-    // ---- bodies on the disk ---------------------------------------------------------------
-
-    fn submit(&mut self, append: Append, id: Id, stage: &Shared, settings: &Settings) {
-        let bytes_max = settings.limits.body.memory_bytes_max + settings.read_bytes;
-        assert!(
-            append.bytes.len() <= bytes_max,
-            "a body held too much memory"
-        );
-        let stage = &mut *stage.borrow_mut();
-        let party = &mut stage.parties[self.client];
-        match &append.file {
-            None => {
-                party.spool.clear();
-                let file = party.null_file(&stage.null);
-                party.spool_file = Some(file);
-            }
-            Some(file) => {
-                let own = party.spool_file.as_ref().expect("the disk has made one");
-                assert!(Arc::ptr_eq(own, file), "another body's file");
-            }
-        }
-        assert_eq!(append.offset, party.spool.len() as u64, "a gap in a body");
-        party.spool.extend_from_slice(&append.bytes);
-        self.watch.handle_append(stage.clock);
-        let number = party.current.expect("a plugin has claimed it");
-        let delay = stage.rng.between(0, 200);
-        match stage.plans[number].spool {
-            Spool::Works => {
-                stage.note("append late", self.client, delay);
-                stage.after(delay, Event::Appended(id, true));
-            }
-            Spool::Fails => {
-                stage.note("append fails", self.client, delay);
-                stage.after(delay, Event::Appended(id, false));
-            }
-            Spool::Never => stage.note("append never answered", self.client, 0),
-        }
-    }
-
-    pub fn handle_appended(&mut self, is_fine: bool, core: &mut Core, id: Id, stage: &Shared) {
-        self.watch.writing_since = None;
-        let file = {
-            let stage = stage.borrow();
-            stage.parties[self.client]
-                .spool_file
-                .clone()
-                .filter(|_| is_fine)
-        };
-        self.connection.handle_appended(file, &mut core.context(id));
-    }
-
     // ---- ends -----------------------------------------------------------------------------
 
     /// Cuts the connection; nothing may come from it any more.
     pub fn abort(&mut self, what: &'static str, why: Why, cx: &mut Context<'_>, stage: &Shared) {
         stage.borrow_mut().blame(self.client, Cause::Cut(what));
         self.connection.abort(why, cx);
-        assert_eq!(
-            self.connection.end(),
-            Some(End::Close),
-            "an aborted connection lives on"
-        );
+        let is_ended = matches!(self.connection.end(), Some(End::Close | End::Reset));
+        assert!(is_ended, "an aborted connection lives on");
         assert!(
             self.connection.piece().is_none(),
             "an aborted connection sends"

@@ -154,7 +154,7 @@ impl Watch {
         );
         let is_gathering = state == State::ReadPost && !is_sending && self.writing_since.is_none();
         Pace::follow(&mut self.gathering, is_gathering, now);
-        if connection.end() == Some(End::Close) {
+        if connection.end().is_some_and(|end| end != End::Linger) {
             assert!(!is_sending, "something is left to be sent at the end");
             return;
         }
