@@ -1,12 +1,14 @@
 //! A bounded cache of what paths stand for, of "nothing" too.
 //!
-//! Three bounds: entries, bytes, descriptors. What goes first is found by a clock hand: it passes
-//! over entries that were used since it last came by, and a new entry counts as unused, so that a
-//! scan of many paths that are asked for once does not drive out the few that are asked for often.
+//! Three bounds: entries, bytes, descriptors. When one is reached, a path is let in only if it was
+//! asked for shortly before, and what goes for it is found by a clock hand that passes over entries
+//! which were used since it last came by. So a scan of many paths that are asked for once neither
+//! drives out the few that are asked for often, nor costs their memory's way through the allocator.
 //! INVARIANT: `map` names every entry of `ring` exactly once.
 
 use super::site::Found;
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +34,14 @@ pub struct Cache {
     bytes: usize,
     descriptors: usize,
     bounds: Bounds,
+    /// Paths that were refused, by a part of their hash: each in the place that another part names,
+    /// until another path takes it.
+    refused: [u16; REFUSED_COUNT],
 }
+
+/// How many refused paths are remembered. A path is let in if it comes again before its place is
+/// taken, that is, if about one in so many of the refused requests is for it.
+const REFUSED_COUNT: usize = 128;
 
 #[derive(Debug)]
 struct Entry {
@@ -60,6 +69,7 @@ impl Cache {
             bytes: 0,
             descriptors: 0,
             bounds,
+            refused: [0; REFUSED_COUNT],
         }
     }
 
@@ -92,7 +102,7 @@ impl Cache {
             entry.since = now;
             entry.bytes = bytes;
             entry.descriptors = descriptors;
-        } else {
+        } else if self.has_room(bytes, descriptors) || self.is_wanted_again(&path) {
             let path: Arc<[u8]> = path.into();
             self.map.insert(Arc::clone(&path), self.ring.len());
             self.bytes += bytes;
@@ -109,6 +119,20 @@ impl Cache {
         while self.is_over() {
             self.evict();
         }
+    }
+
+    fn has_room(&self, bytes: usize, descriptors: usize) -> bool {
+        self.ring.len() < self.bounds.entries_max
+            && self.bytes + bytes <= self.bounds.bytes_max
+            && self.descriptors + descriptors <= self.bounds.descriptors_max
+    }
+
+    /// Whether a path was refused shortly before; if not, it is now.
+    fn is_wanted_again(&mut self, path: &[u8]) -> bool {
+        let hash = self.map.hasher().hash_one(path);
+        let place = &mut self.refused[hash as usize % REFUSED_COUNT];
+        let mark = (hash >> 48) as u16;
+        std::mem::replace(place, mark) == mark
     }
 
     /// Forgets everything.
@@ -196,11 +220,27 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_is_asked_for_often_gets_in() {
+        let mut cache = cache(8);
+        for number in 0..1_000 {
+            cache.insert(format!("/{number}").into_bytes().into(), missing(), 0);
+        }
+        assert!(!has(&mut cache, "/new"));
+        let is_let_in = (0..50).any(|number| {
+            cache.insert(Box::from(&b"/new"[..]), missing(), 0);
+            cache.insert(format!("/{number}").into_bytes().into(), missing(), 0);
+            has(&mut cache, "/new")
+        });
+        assert!(is_let_in, "of two paths by turns, each is one in two");
+    }
+
+    #[test]
     fn bytes_are_bounded_and_accounted() {
         let mut cache = cache(1_000);
         cache.bounds.bytes_max = 4_000;
         for number in 0..500 {
-            cache.insert(format!("/{number}").into_bytes().into(), missing(), 0);
+            let path = format!("/{}", number % 50);
+            cache.insert(path.into_bytes().into(), missing(), 0);
             let held: usize = cache.ring.iter().map(|entry| entry.bytes).sum();
             assert_eq!(held, cache.bytes);
             assert!(cache.bytes <= 4_000);

@@ -25,12 +25,9 @@ pub(super) enum Share {
 }
 
 /// How much of a file is sent with one call, and of a longer file in one turn: then it is the turn
-/// of others. A cold file is brought into memory in the same pieces.
-///
-/// Sending until the socket blocks would queue megabytes, which wait there: under a congestion
-/// control that paces (BBR) for a timer interrupt each 64 KiB. Smaller pieces, or less in the
-/// socket (TCP_NOTSENT_LOWAT), cost up to twice the processor time. docs/PERFORMANCE.md has the
-/// figures.
+/// of others, and what a client reads next is still in the processor's cache. A cold file is
+/// brought into memory in the same pieces. Smaller pieces cost up to twice the processor time;
+/// docs/PERFORMANCE.md has the figures.
 const PIECE_BYTES: u64 = 256 * 1024;
 
 /// What the loop lends to a connection that is driven.

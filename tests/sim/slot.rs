@@ -27,6 +27,8 @@ pub struct Slot {
     pub is_shut: bool,
     /// The last byte that was received.
     last_byte: u8,
+    /// Bytes that were received after the end of the sending side.
+    lingered_bytes: usize,
 }
 
 /// How a share of a turn ended.
@@ -76,6 +78,7 @@ impl Slot {
             watch,
             is_shut: false,
             last_byte: 0,
+            lingered_bytes: 0,
         }
     }
 
@@ -123,6 +126,12 @@ impl Slot {
                     .note("received", client, count as u64);
                 self.watch.handle_received(count as u64, cx.now);
                 self.last_byte = tools.buffer[count - 1];
+                if self.is_shut {
+                    self.lingered_bytes += count;
+                    let bytes_max = tools.settings.limits.linger_bytes_max as usize;
+                    let is_bounded = self.lingered_bytes <= bytes_max + tools.buffer.len();
+                    assert!(is_bounded, "lingers for a client that does not stop");
+                }
                 self.connection.handle_input(&tools.buffer[..count], cx);
                 tools.budget = tools.budget.saturating_sub(count);
                 // What comes later comes with an edge.

@@ -46,7 +46,7 @@ impl Verifier {
                 return;
             };
             let head_bytes = end + 4;
-            let head = String::from_utf8(self.bytes[..head_bytes].to_vec()).expect("ASCII");
+            let head = String::from_utf8_lossy(&self.bytes[..head_bytes]).into_owned();
             let number = stage.parties[client].plans.start + self.answered;
             assert!(
                 number < stage.parties[client].plans.end,
@@ -115,8 +115,8 @@ impl Verifier {
         stage: &Stage,
     ) -> Expected {
         let line = head.split("\r\n").next().expect("a first line");
+        assert!(line.starts_with("HTTP/1.1 "), "no status line: {line}");
         let status: u16 = line["HTTP/1.1 ".len()..][..3].parse().expect("a status");
-        assert!(line.starts_with("HTTP/1.1 "), "{line}");
         let is_caused = stage.parties[client]
             .causes
             .iter()
