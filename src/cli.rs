@@ -56,7 +56,7 @@ Timeouts, seconds
       --body-timeout N       a window of a request body; then 408  [20]
       --idle-timeout N       between two requests  [20]
       --write-timeout N      a window in which part of a response is taken  [20]
-      --linger-timeout N     for a client to end its side  [3]
+      --linger-timeout N     for a refused client to go on, or to end  [3]
       --drain-timeout N      for a stop in good order  [10]
       --disk-timeout N       for a disk that does not answer  [30]
 
@@ -68,6 +68,7 @@ Limits, bytes (suffixes K, M, G) or numbers
       --fields N             field lines; then 431  [100, at most 128]
       --body-bytes N         a request body; then 413  [1M]
       --body-memory N        of it in memory, the rest in a file  [64K]
+      --linger-bytes N       of a refused client, read and dropped  [64M]
       --min-rate N           bytes a second of a body and a response  [128]
       --cache-bytes N        memory for small files  [1/64 of all, 256K to 8M]
       --cache-entries N      paths that are remembered  [8192]
@@ -105,6 +106,7 @@ const OPTIONS: &[&str] = &[
     "fields",
     "body-bytes",
     "body-memory",
+    "linger-bytes",
     "min-rate",
     "cache-bytes",
     "cache-entries",
@@ -220,6 +222,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         "fields" => limits.head.fields_max = given.number(4, 128)? as usize,
         "body-bytes" => limits.body.body_bytes_max = given.number(0, u64::MAX)?,
         "body-memory" => limits.body.memory_bytes_max = given.number(0, 1 << 30)? as usize,
+        "linger-bytes" => limits.linger_bytes_max = given.number(0, u32::MAX.into())? as u32,
         "min-rate" => limits.rate_min = given.number(0, u32::MAX.into())? as u32,
         "cache-bytes" => cache.bytes_max = given.number(0, 1 << 31)? as usize,
         "cache-entries" => cache.entries_max = given.number(0, 1 << 24)? as usize,

@@ -3,7 +3,6 @@
 //! Jobs go in through a bounded queue, replies come back through another, and the loop is woken.
 //! Short jobs (finding a file) go before long ones (bringing a piece of a file into memory), so
 //! that a slow disk that is busy with large files still answers for small ones between two pieces.
-//! A connection has at most one long job at a time, which bounds their queue.
 
 use crate::conn::{Append, Id};
 use crate::files::{Found, Site};
@@ -15,7 +14,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
 /// Work for the disk thread.
@@ -36,12 +35,8 @@ pub enum Job {
     Load {
         /// For whom.
         id: Id,
-        /// The file.
-        file: Arc<OwnedFd>,
-        /// Where the piece begins.
-        offset: u64,
-        /// How long it is.
-        bytes: u64,
+        /// The piece, as long as somebody waits for it.
+        piece: Weak<ColdPiece>,
     },
     /// Append to the file of a request's body.
     Append {
@@ -50,6 +45,18 @@ pub enum Job {
         /// What, and where.
         append: Append,
     },
+}
+
+/// A piece of a file that is not in memory. Whoever waits for it owns it; when he goes away, the
+/// job is worth nothing and holds no descriptor.
+#[derive(Debug)]
+pub struct ColdPiece {
+    /// The file.
+    pub file: Arc<OwnedFd>,
+    /// Where the piece begins.
+    pub offset: u64,
+    /// How long it is.
+    pub bytes: u64,
 }
 
 /// What the disk thread has done.
@@ -87,6 +94,7 @@ pub struct Disk {
     has_work: Condvar,
     waker: Waker,
     short_jobs_max: usize,
+    long_jobs_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -109,12 +117,13 @@ impl Disk {
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn new(short_jobs_max: usize) -> io::Result<Arc<Self>> {
+    pub fn new(short_jobs_max: usize, long_jobs_max: usize) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             queues: Mutex::default(),
             has_work: Condvar::new(),
             waker: Waker::new()?,
             short_jobs_max,
+            long_jobs_max,
         }))
     }
 
@@ -144,16 +153,22 @@ impl Disk {
     /// Queues a job.
     ///
     /// # Errors
-    /// The queue of short jobs is full.
+    /// Its queue is full.
     pub fn submit(&self, job: Job) -> Result<(), Full> {
         let mut queues = self.lock();
-        if matches!(job, Job::Load { .. } | Job::Append { .. }) {
-            queues.long.push_back(job);
-        } else if queues.short.len() < self.short_jobs_max {
-            queues.short.push_back(job);
+        let is_long = matches!(job, Job::Load { .. } | Job::Append { .. });
+        if is_long && queues.long.len() >= self.long_jobs_max {
+            queues.long.retain(is_wanted);
+        }
+        let (queue, jobs_max) = if is_long {
+            (&mut queues.long, self.long_jobs_max)
         } else {
+            (&mut queues.short, self.short_jobs_max)
+        };
+        if queue.len() >= jobs_max {
             return Err(Full(job));
         }
+        queue.push_back(job);
         drop(queues);
         self.has_work.notify_one();
         Ok(())
@@ -204,8 +219,9 @@ impl Disk {
 fn perform(job: Job, temporary: &Path, null: &OwnedFd) -> Option<Reply> {
     match job {
         Job::Find { site, path } => {
-            // It may wait, so it always finds something.
-            let found = site.find(&path, CodingSet::ALL, Waiting::Allowed)?;
+            let found = site.find(&path, CodingSet::ALL, Waiting::Allowed);
+            // It may wait; a file system that says "not now" all the same has too much to do.
+            let found = found.unwrap_or_else(Found::busy);
             Some(Reply::Found {
                 path,
                 found: Arc::new(found),
@@ -216,19 +232,24 @@ fn perform(job: Job, temporary: &Path, null: &OwnedFd) -> Option<Reply> {
             process::print_error(&lines);
             None
         }
-        Job::Load {
-            id,
-            file,
-            offset,
-            bytes,
-        } => {
-            let result = file::load(file.as_fd(), offset, bytes, null.as_fd());
+        Job::Load { id, piece } => {
+            let piece = piece.upgrade()?;
+            let file = piece.file.as_fd();
+            let result = file::load(file, piece.offset, piece.bytes, null.as_fd());
             Some(Reply::Loaded { id, result })
         }
         Job::Append { id, append } => {
             let result = perform_append(append, temporary);
             Some(Reply::Appended { id, result })
         }
+    }
+}
+
+/// Whether somebody still waits for a long job.
+fn is_wanted(job: &Job) -> bool {
+    match job {
+        Job::Load { piece, .. } => piece.strong_count() > 0,
+        _ => true,
     }
 }
 
@@ -264,8 +285,62 @@ impl Drop for Worker {
             thread::sleep(std::time::Duration::from_millis(1));
         }
         if thread.is_finished() {
-            // Whatever it panicked with has been printed.
+            // A panic has been printed.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: Id = Id {
+        slot: 0,
+        generation: 0,
+    };
+
+    fn cold_piece() -> Arc<ColdPiece> {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        Arc::new(ColdPiece {
+            file: Arc::new(null.into()),
+            offset: 0,
+            bytes: 1,
+        })
+    }
+
+    fn load(piece: &Arc<ColdPiece>) -> Job {
+        Job::Load {
+            id: ID,
+            piece: Arc::downgrade(piece),
+        }
+    }
+
+    #[test]
+    fn jobs_of_those_who_are_gone_take_no_place_and_hold_no_descriptor() {
+        let disk = Disk::new(1, 2).unwrap();
+        for _ in 0..100 {
+            let gone = cold_piece();
+            let file = Arc::downgrade(&gone.file);
+            disk.submit(load(&gone)).unwrap();
+            drop(gone);
+            assert!(file.upgrade().is_none(), "the queue holds a descriptor");
+        }
+        let waiting = [cold_piece(), cold_piece()];
+        for piece in &waiting {
+            disk.submit(load(piece)).unwrap();
+        }
+        assert!(disk.submit(load(&cold_piece())).is_err());
+    }
+
+    #[test]
+    fn short_jobs_go_first_and_their_queue_is_bounded() {
+        let disk = Disk::new(1, 1).unwrap();
+        let piece = cold_piece();
+        disk.submit(load(&piece)).unwrap();
+        disk.submit(Job::Log(Vec::new())).unwrap();
+        assert!(disk.submit(Job::Log(Vec::new())).is_err());
+        assert!(matches!(disk.next_job(), Some(Job::Log(_))));
+        assert!(matches!(disk.next_job(), Some(Job::Load { .. })));
     }
 }

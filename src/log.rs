@@ -44,7 +44,7 @@ impl Log {
         if self.lines.is_empty() {
             return;
         }
-        if self.dropped_count > 0 {
+        if self.dropped_count > 0 && self.lines.len() < BYTES_MAX {
             let _ = writeln!(
                 self.lines,
                 "swiftd: {} log lines dropped",

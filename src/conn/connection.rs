@@ -84,7 +84,7 @@ impl Connection {
 
     /// Bytes were received.
     pub fn handle_input(&mut self, bytes: &[u8], cx: &mut Context<'_>) {
-        if self.deadline.wait() == Wait::Body {
+        if matches!(self.deadline.wait(), Wait::Body | Wait::Linger) {
             self.deadline.handle_moved(bytes.len(), cx.now, cx.limits);
         }
         if self.rest.is_empty() {
@@ -171,6 +171,9 @@ impl Connection {
     pub fn handle_stop(&mut self, cx: &mut Context<'_>) {
         let is_between = matches!(self.state, State::Connect | State::RequestStart);
         if is_between && self.rest.is_empty() && self.output.is_none() {
+            // The client may be sending its next request just now; closing at once would reset what
+            // it was sent before.
+            self.flags.lingers = true;
             self.enter(State::Close);
         }
         self.settle(cx);
@@ -249,6 +252,12 @@ impl Connection {
         self.deadline.due()
     }
 
+    /// Whether [`handle_deadline`](Self::handle_deadline) is due.
+    #[must_use]
+    pub fn has_missed_deadline(&self, now: u64) -> bool {
+        self.deadline.is_missed(now)
+    }
+
     /// The current state.
     #[must_use]
     pub fn state(&self) -> State {
@@ -305,7 +314,7 @@ impl Connection {
         }
         let wait = self.wait();
         if wait != self.deadline.wait() {
-            self.deadline = Deadline::new(wait, cx.now, cx.limits);
+            self.deadline = self.deadline.followed_by(wait, cx.now, cx.limits);
         }
     }
 

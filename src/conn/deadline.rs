@@ -5,6 +5,7 @@
 //! byte a minute is as slow as one that does nothing.
 
 use super::Limits;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// What a connection waits for.
@@ -34,6 +35,8 @@ pub struct Deadline {
     due: u64,
     /// Bytes moved in the current window.
     moved: u32,
+    /// What was left of a write window, milliseconds, when the disk had to be waited for.
+    write_left: Option<NonZeroU32>,
     wait: Wait,
 }
 
@@ -44,8 +47,39 @@ impl Deadline {
         Self {
             due: now.saturating_add(millis(limits.timeout(wait))),
             moved: 0,
+            write_left: None,
             wait,
         }
+    }
+
+    /// Another wait begins now. A write window is only interrupted by a wait for the disk: what a
+    /// client has not taken before, it owes after.
+    #[must_use]
+    pub fn followed_by(self, wait: Wait, now: u64, limits: &Limits) -> Self {
+        let mut next = Self::new(wait, now, limits);
+        match (self.wait, wait) {
+            (Wait::Write, Wait::Disk) => {
+                let left = u32::try_from(self.due.saturating_sub(now)).unwrap_or(u32::MAX);
+                next.write_left = NonZeroU32::new(left.max(1));
+                next.moved = self.moved;
+            }
+            (Wait::Disk, Wait::Write) => {
+                if let Some(left) = self.write_left {
+                    next.due = now.saturating_add(left.get().into());
+                    next.moved = self.moved;
+                }
+            }
+            _ => {}
+        }
+        next
+    }
+
+    /// Whether the wait has lasted too long. A write window that ran out counts although the next
+    /// part of the file is being brought into memory.
+    #[must_use]
+    pub fn is_missed(self, now: u64) -> bool {
+        let is_spent = self.write_left == Some(NonZeroU32::MIN);
+        self.due <= now || (self.wait == Wait::Disk && is_spent)
     }
 
     /// When the deadline is due, milliseconds.

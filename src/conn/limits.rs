@@ -27,7 +27,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// A window in which a client must take a part of its response.
     pub write_timeout: Duration,
-    /// From the end of the sending side to the peer's.
+    /// A window in which a client that was refused must go on sending, or end its side.
     pub linger_timeout: Duration,
     /// For a disk that does not answer.
     pub disk_timeout: Duration,
@@ -56,8 +56,9 @@ impl Default for Limits {
             requests_max: 100_000,
             // Sixteen answers of 4 KiB: more than a batch of pipelined requests needs.
             output_bytes_max: 64 * 1024,
-            // What a client may have had in flight when it was refused.
-            linger_bytes_max: 1024 * 1024,
+            // A client that does not read while it sends must be let finish, or it never sees
+            // why it was refused.
+            linger_bytes_max: 64 * 1024 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(20),
@@ -70,6 +71,10 @@ impl Default for Limits {
         }
     }
 }
+
+/// What a refused client must send in a window of `linger_timeout` to be let finish: an upload that
+/// really goes on does, one that only holds on does not.
+const LINGER_WINDOW_BYTES: u64 = 64 * 1024;
 
 impl Limits {
     /// How long one wait may last.
@@ -96,6 +101,7 @@ impl Limits {
                 let bytes = self.timeout(wait).as_secs() * u64::from(self.rate_min);
                 bytes.clamp(1, u32::MAX.into())
             }
+            Wait::Linger => LINGER_WINDOW_BYTES,
             _ => u64::MAX,
         }
     }

@@ -13,12 +13,10 @@ pub use site::{Found, Outcome, Settings, Site, Variant};
 use crate::conn::Id;
 use crate::disk::{Disk, Job};
 use crate::handler::{Files, LookUp};
-use crate::http::negotiate::Accepted;
-use crate::http::representation::Identity;
+use crate::http::negotiate::{Accepted, CodingSet};
 use crate::http::{Content, Representation};
 use crate::sys::file::{self, Waiting};
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -30,6 +28,8 @@ pub struct Store {
     disk: Arc<Disk>,
     /// Who waits for the disk's answer on a path.
     asked: HashMap<Box<[u8]>, Vec<Id>>,
+    /// How many of them there are.
+    asker_count: usize,
     /// The answer for the connection that is being woken.
     delivered: Option<Arc<Found>>,
     /// The loop's clock, milliseconds.
@@ -40,7 +40,10 @@ pub struct Store {
     is_checking_root: bool,
 }
 
-/// Who may wait for one path. Those who went away meanwhile count, so that coming and going does
+/// How long the root is believed to be where it was, milliseconds.
+const ROOT_TRUST_MS: u64 = 1_000;
+
+/// How many may wait for the disk to find something. Those who went away meanwhile count, so that coming and going does
 /// not make the list grow while a disk hangs.
 const ASKERS_MAX: usize = 16_384;
 
@@ -53,6 +56,7 @@ impl Store {
             cache: Cache::new(bounds),
             disk,
             asked: HashMap::new(),
+            asker_count: 0,
             delivered: None,
             now,
             root_checked: now,
@@ -69,6 +73,7 @@ impl Store {
     /// it. Each of them is to be woken after [`deliver`](Self::deliver).
     pub fn handle_found(&mut self, path: Box<[u8]>, found: &Arc<Found>) -> Vec<Id> {
         let waiting = self.asked.remove(&path).unwrap_or_default();
+        self.asker_count -= waiting.len();
         if found.is_lasting() {
             self.cache.insert(path, Arc::clone(found), self.now);
         }
@@ -97,10 +102,11 @@ impl Store {
     }
 
     fn ask_disk(&mut self, path: &[u8], asker: Id) -> LookUp {
+        if self.asker_count == ASKERS_MAX {
+            return LookUp::Busy;
+        }
         if let Some(askers) = self.asked.get_mut(path) {
-            if askers.len() == ASKERS_MAX {
-                return LookUp::Busy;
-            }
+            self.asker_count += 1;
             askers.push(asker);
             return LookUp::Pending;
         }
@@ -111,6 +117,7 @@ impl Store {
         if self.disk.submit(job).is_err() {
             return LookUp::Busy;
         }
+        self.asker_count += 1;
         self.asked.insert(path.into(), vec![asker]);
         LookUp::Pending
     }
@@ -118,7 +125,7 @@ impl Store {
     /// Sees from time to time whether the root is still where it was: a site that is replaced by
     /// renaming directories must not be served from the old one for ever.
     fn check_root(&mut self) {
-        if self.is_checking_root || self.now - self.root_checked < self.cache.trust_ms() {
+        if self.is_checking_root || self.now - self.root_checked < ROOT_TRUST_MS {
             return;
         }
         self.root_checked = self.now;
@@ -133,14 +140,17 @@ impl Files for Store {
         if let Some(found) = self.delivered.take() {
             return found.choose(accepted).unwrap_or(LookUp::Busy);
         }
-        if let Some(found) = self.cache.get(path, self.now)
-            && let Some(answer) = found.choose(accepted)
-            && is_current(&answer)
-        {
-            return answer;
+        let mut wanted = accepted.wanted();
+        if let Some(found) = self.cache.get(path, self.now) {
+            match found.choose(accepted) {
+                Some(LookUp::Found(file)) if !is_unchanged(&file) => {}
+                Some(answer) => return answer,
+                // Clients differ in what they accept; what is remembered is to serve all of them.
+                None => wanted = CodingSet::ALL,
+            }
         }
         self.check_root();
-        match self.site.find(path, accepted.wanted(), Waiting::Never) {
+        match self.site.find(path, wanted, Waiting::Never) {
             Some(found) => {
                 let answer = found.choose(accepted).unwrap_or(LookUp::Busy);
                 if found.is_lasting() {
@@ -153,29 +163,16 @@ impl Files for Store {
     }
 }
 
-/// Whether what was remembered is still so.
-fn is_current(answer: &LookUp) -> bool {
-    match answer {
-        LookUp::Found(file) => identity_now(file).is_ok_and(|now| now == file.identity),
-        _ => true,
-    }
-}
-
-/// Whether a file that is being sent still has the content that its head described. A name that it
-/// has lost meanwhile makes no difference, although it changes the inode.
+/// Whether a file that is about to be sent still has the content that its head describes. One that
+/// is in memory has: its bytes and its description are of the same moment. A name that it has lost
+/// meanwhile makes no difference.
+#[must_use]
 pub fn is_unchanged(file: &Representation) -> bool {
+    let Content::Descriptor(descriptor) = &file.content else {
+        return true;
+    };
     let described = &file.identity;
-    identity_now(file)
-        .is_ok_and(|now| now.bytes == described.bytes && now.modified == described.modified)
-}
-
-/// What a file is now. One that is in memory is what it was: its bytes and its description are of
-/// the same moment.
-fn identity_now(file: &Representation) -> io::Result<Identity> {
-    match &file.content {
-        Content::Memory(_) => Ok(file.identity),
-        Content::Descriptor(descriptor) => {
-            file::meta(descriptor.as_fd()).map(|meta| site::identity(&meta))
-        }
-    }
+    file::remembered(descriptor.as_fd()).is_none_or(|(bytes, modified)| {
+        bytes == described.bytes && site::modified(modified) == described.modified
+    })
 }

@@ -66,6 +66,12 @@ pub enum Variant {
 }
 
 impl Found {
+    /// What cannot be told now.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self::without_variants(Outcome::Missing(Status::SERVICE_UNAVAILABLE))
+    }
+
     fn without_variants(outcome: Outcome) -> Self {
         Self {
             outcome,
@@ -296,21 +302,24 @@ impl Site {
     ) -> Result<(Identity, Content), Refusal> {
         let refusal = |error| file::refusal(&error);
         let mut before = meta;
-        for _ in 0..CHANGES_MAX {
+        let mut attempt = 0;
+        loop {
             let mut content = vec![0; usize::try_from(before.bytes).unwrap_or(0)];
             let read = file::read_start(file, &mut content, waiting, self.root.features());
             let bytes = read.map_err(refusal)?;
             let after = file::meta(file).map_err(refusal)?;
-            if after == before && bytes == content.len() {
-                return Ok((identity(&after), Content::Memory(content.into())));
-            }
-            if after.bytes > self.settings.small_bytes_max as u64 {
-                break;
+            attempt += 1;
+            let is_small = after.bytes <= self.settings.small_bytes_max as u64;
+            if after == before || attempt == CHANGES_MAX || !is_small {
+                // A file of the kernel's own may be shorter than it says; one that is written all
+                // the time is sent as far as it went when it was described.
+                content.truncate(bytes);
+                let mut identity = identity(&before);
+                identity.bytes = bytes as u64;
+                return Ok((identity, Content::Memory(content.into())));
             }
             before = after;
         }
-        // It is being written. Somebody who asks a moment later may get it.
-        Err(Refusal::Exhausted)
     }
 }
 
@@ -327,7 +336,7 @@ fn is_hidden(relative: &[u8]) -> bool {
 }
 
 /// What tells two contents apart.
-pub(super) fn identity(meta: &Meta) -> Identity {
+fn identity(meta: &Meta) -> Identity {
     Identity {
         device: meta.device,
         inode: meta.inode,
@@ -337,7 +346,7 @@ pub(super) fn identity(meta: &Meta) -> Identity {
     }
 }
 
-fn modified(moment: Moment) -> Modified {
+pub(super) fn modified(moment: Moment) -> Modified {
     Modified {
         unix_secs: u64::try_from(moment.unix_secs).unwrap_or(0),
         nanos: moment.nanos,

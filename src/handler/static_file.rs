@@ -54,8 +54,10 @@ impl<F: Files> Handler for Static<F> {
         match self.files.look_up(path, &accepted, asker) {
             LookUp::Found(file) => answer_file(request, response, &file),
             LookUp::Directory => redirect(request, path, response),
-            LookUp::Missing(status) => response.set_error(status),
-            LookUp::Busy => {
+            LookUp::Missing(status) if status != Status::SERVICE_UNAVAILABLE => {
+                response.set_error(status);
+            }
+            LookUp::Missing(_) | LookUp::Busy => {
                 response.set_error(Status::SERVICE_UNAVAILABLE);
                 response.push_field("Retry-After", RETRY_AFTER_SECS);
             }

@@ -4,7 +4,7 @@
 use super::Core;
 use super::slots::Slot;
 use crate::conn::{End, Id, Piece, Why};
-use crate::disk::{Disk, Job};
+use crate::disk::{ColdPiece, Disk, Job};
 use crate::files;
 use crate::http::Content;
 use crate::sys::file::{self, Features};
@@ -42,12 +42,14 @@ pub(super) struct Tools<'a> {
 
 /// What one attempt to send came to.
 enum Sent {
-    Bytes(u64),
-    /// So many bytes, and it is the turn of others.
-    Share(u64),
+    Bytes {
+        count: u64,
+        /// It is the turn of others now.
+        ends_share: bool,
+    },
     Blocked,
-    /// The next piece of this file must be brought into memory.
-    Cold(Job),
+    /// What comes next must be brought into memory.
+    Cold(ColdPiece),
 }
 
 impl Slot {
@@ -58,9 +60,11 @@ impl Slot {
                 self.connection
                     .abort(Why::ClientGone, &mut tools.core.context(id));
             }
-            if let Some(append) = self.connection.take_append() {
-                // A connection has one such job at a time, so the queue takes it.
-                let _ = tools.disk.submit(Job::Append { id, append });
+            if let Some(append) = self.connection.take_append()
+                && tools.disk.submit(Job::Append { id, append }).is_err()
+            {
+                let cx = &mut tools.core.context(id);
+                self.connection.handle_appended(None, cx);
             }
             match self.connection.end() {
                 Some(End::Close) => return Share::IsOver,
@@ -107,25 +111,36 @@ impl Slot {
 
     fn send(&mut self, id: Id, tools: &mut Tools<'_>) -> io::Result<()> {
         while self.is_writable && !self.connection.is_loading() && tools.budget > 0 {
-            let features = tools.core.features();
-            let Some(sent) = self.send_piece(id, features)? else {
+            let features = tools.core.features;
+            let Some(sent) = self.send_piece(features)? else {
                 break;
             };
             let cx = &mut tools.core.context(id);
             match sent {
-                Sent::Bytes(count) | Sent::Share(count) => {
+                Sent::Bytes { count, ends_share } => {
                     self.is_loaded = false;
-                    let moved = match sent {
-                        Sent::Share(_) => usize::MAX,
-                        _ => usize::try_from(count).unwrap_or(usize::MAX),
-                    };
-                    tools.budget = tools.budget.saturating_sub(moved);
+                    let count_here = usize::try_from(count).unwrap_or(usize::MAX);
+                    tools.budget = tools.budget.saturating_sub(count_here);
+                    if ends_share {
+                        tools.budget = 0;
+                    }
                     self.connection.handle_sent(count, cx);
                 }
-                Sent::Blocked => self.is_writable = false,
-                Sent::Cold(job) => {
-                    // A connection has one such job at a time, so the queue takes it.
-                    let _ = tools.disk.submit(job);
+                Sent::Blocked => {
+                    // By the time there is room the piece may have been dropped from memory.
+                    self.is_loaded = false;
+                    self.is_writable = false;
+                }
+                Sent::Cold(piece) => {
+                    let piece = Arc::new(piece);
+                    let job = Job::Load {
+                        id,
+                        piece: Arc::downgrade(&piece),
+                    };
+                    if tools.disk.submit(job).is_err() {
+                        return Err(io::ErrorKind::ResourceBusy.into());
+                    }
+                    self.cold_piece = Some(piece);
                     self.connection.handle_loading(true, cx);
                 }
             }
@@ -134,15 +149,15 @@ impl Slot {
     }
 
     /// Tries to send what comes next; `None` if nothing does.
-    fn send_piece(&self, id: Id, features: Features) -> io::Result<Option<Sent>> {
+    fn send_piece(&self, features: Features) -> io::Result<Option<Sent>> {
         let socket = self.socket.as_fd();
         let (file, offset, bytes_left) = match self.connection.piece() {
             None => return Ok(None),
             Some(Piece::Bytes { bytes, more }) => {
-                let count = socket::transmit(socket, bytes, more)?;
-                return Ok(Some(
-                    count.map_or(Sent::Blocked, |count| Sent::Bytes(count as u64)),
-                ));
+                return Ok(Some(Sent::of(
+                    socket::transmit(socket, bytes, more)?,
+                    false,
+                )));
             }
             Some(Piece::File {
                 file,
@@ -162,20 +177,26 @@ impl Slot {
         let is_warm =
             self.is_loaded || file::is_resident(descriptor.as_fd(), offset, bytes, features);
         if !is_warm {
-            let file = Arc::clone(descriptor);
-            return Ok(Some(Sent::Cold(Job::Load {
-                id,
-                file,
+            return Ok(Some(Sent::Cold(ColdPiece {
+                file: Arc::clone(descriptor),
                 offset,
                 bytes,
             })));
         }
-        match socket::transmit_file(socket, descriptor.as_fd(), offset, bytes as usize)? {
-            None => Ok(Some(Sent::Blocked)),
+        let count = socket::transmit_file(socket, descriptor.as_fd(), offset, bytes as usize)?;
+        if count == Some(0) {
             // The file has been cut short; what was promised cannot be sent.
-            Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Some(count) if bytes_left > PIECE_BYTES => Ok(Some(Sent::Share(count as u64))),
-            Some(count) => Ok(Some(Sent::Bytes(count as u64))),
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        Ok(Some(Sent::of(count, bytes_left > PIECE_BYTES)))
+    }
+}
+
+impl Sent {
+    fn of(count: Option<usize>, ends_share: bool) -> Self {
+        count.map_or(Self::Blocked, |count| Self::Bytes {
+            count: count as u64,
+            ends_share,
+        })
     }
 }

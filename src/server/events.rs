@@ -9,6 +9,10 @@ use crate::sys::signal::Signals;
 use std::io;
 use std::sync::atomic::Ordering;
 
+/// How often the queues of the listeners are emptied before they are closed. More than a backlog
+/// need not be.
+const STOP_ACCEPTS_MAX: usize = 64;
+
 impl Server {
     pub(super) fn handle_event(&mut self, readiness: Readiness) {
         match readiness.key {
@@ -77,6 +81,7 @@ impl Server {
         let cx = &mut self.core.context(id);
         slot.connection.handle_loading(false, cx);
         slot.is_loaded = true;
+        slot.cold_piece = None;
         if let Err(error) = result {
             self.log.error(format_args!("cannot read a file: {error}"));
             slot.connection.abort(Why::Error, cx);
@@ -96,6 +101,13 @@ impl Server {
     fn stop(&mut self) {
         if self.core.is_draining {
             return;
+        }
+        // Who has connected already is not turned away by the end of the listeners.
+        for _ in 0..STOP_ACCEPTS_MAX {
+            if !self.can_accept() {
+                break;
+            }
+            self.accept();
         }
         self.core.is_draining = true;
         self.doors.clear();
@@ -123,19 +135,32 @@ impl Server {
                 self.is_paused = false;
             }
             special::STOP => self.is_stopped = true,
-            _ => {
-                let Some(slot) = self.slots.get_mut(index) else {
-                    return;
-                };
-                let id = slot.id(index);
-                slot.connection.handle_deadline(&mut self.core.context(id));
-                slot.timer = None;
-                if self.drive(index) != Share::IsOver
-                    && let Some(slot) = self.slots.get_mut(index)
-                {
-                    slot.timer = Some(self.timers.insert(slot.connection.deadline(), index));
-                }
+            _ => self.handle_deadline(index),
+        }
+    }
+
+    fn handle_deadline(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index) else {
+            return;
+        };
+        slot.timer = None;
+        // The kernel reports room only when a third of a send buffer of megabytes is free. A client
+        // that has taken less than that, but enough, is found out by an attempt.
+        slot.is_writable = true;
+        if self.drive(index) == Share::IsOver {
+            return;
+        }
+        if let Some(slot) = self.slots.get_mut(index)
+            && slot.connection.has_missed_deadline(self.core.now)
+        {
+            let id = slot.id(index);
+            slot.connection.handle_deadline(&mut self.core.context(id));
+            if self.drive(index) == Share::IsOver {
+                return;
             }
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.timer = Some(self.timers.insert(slot.connection.deadline(), index));
         }
     }
 

@@ -14,7 +14,7 @@ pub use error::Error;
 use crate::config::{Config, Turn};
 use crate::conn::{Context, Hooks, Id, Limits, Pool, Why};
 use crate::disk::{Disk, Worker};
-use crate::files::{Site, Store};
+use crate::files::{self, Site, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
@@ -57,7 +57,7 @@ pub const LISTENERS_MAX: usize = key::SLOTS - key::DOORS;
 
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
 /// listeners, root, the files that are open for a moment.
-const DESCRIPTORS_RESERVED: u64 = 64;
+const DESCRIPTORS_RESERVED: usize = 64;
 
 /// A server that is ready to run.
 pub struct Server {
@@ -109,10 +109,6 @@ impl Core {
         }
     }
 
-    fn features(&self) -> Features {
-        self.features
-    }
-
     fn set_clock(&mut self) {
         self.now = clock::monotonic_ms();
         self.stamp.set(clock::unix_secs());
@@ -148,25 +144,20 @@ impl Server {
         let Config {
             listen,
             site,
-            cache,
+            mut cache,
             limits,
             mut turn,
             temporary,
         } = config;
-        let wanted = turn.connections_max as u64 + cache.descriptors_max as u64;
-        let granted = process::raise_descriptor_limit(wanted + DESCRIPTORS_RESERVED);
-        let room = granted.saturating_sub(cache.descriptors_max as u64 + DESCRIPTORS_RESERVED);
-        turn.connections_max = turn
-            .connections_max
-            .min(usize::try_from(room.max(1)).unwrap_or(1));
-
+        fit_descriptors(&mut turn, &mut cache);
         let root = site.root.clone();
         let site = Site::open(site).map_err(|error| Error::Root(root, error))?;
         let features = site.features();
         let system = |what| move |error| Error::System(what, error);
         let poll = Poll::new().map_err(system("cannot make an epoll instance"))?;
-        let disk = Disk::new(turn.disk_jobs_max).map_err(system("cannot make an eventfd"))?;
-        let add = |source, key| poll.add(source, key);
+        let disk = Disk::new(turn.disk_jobs_max, turn.connections_max)
+            .map_err(system("cannot make an eventfd"))?;
+        let add = |source, key| poll.add_readable(source, key);
         add(disk.waker().as_fd(), key::DISK).map_err(system("cannot watch the disk thread"))?;
         if let Some(signals) = &signals {
             add(signals.as_fd(), key::SIGNALS).map_err(system("cannot watch signals"))?;
@@ -340,11 +331,22 @@ impl Server {
     }
 }
 
+/// Raises the limit of descriptors as far as they may be needed, and lowers what may be needed to
+/// what is granted: of a small number the cache gets a quarter.
+fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
+    let wanted = turn.connections_max + cache.descriptors_max + DESCRIPTORS_RESERVED;
+    let granted = process::raise_descriptor_limit(wanted as u64);
+    let granted = usize::try_from(granted).unwrap_or(usize::MAX);
+    cache.descriptors_max = cache.descriptors_max.min(granted / 4);
+    let room = granted.saturating_sub(cache.descriptors_max + DESCRIPTORS_RESERVED);
+    turn.connections_max = turn.connections_max.min(room.max(1));
+}
+
 /// Listens on every address.
 fn open_doors(listen: &[Address], poll: &Poll) -> Result<Vec<Door>, Error> {
     let open = |address, key| {
         let listener = Listener::bind(address)?;
-        poll.add(listener.as_fd(), key)?;
+        poll.add_readable(listener.as_fd(), key)?;
         Ok(Door {
             listener,
             is_ready: true,

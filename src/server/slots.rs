@@ -6,7 +6,9 @@
 //! a reply of a later turn does not find a stranger.
 
 use crate::conn::{Connection, Id};
+use crate::disk::ColdPiece;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use swiftd_timer::Timer;
 
 /// A connection with its socket.
@@ -28,6 +30,8 @@ pub(super) struct Slot {
     pub(super) is_registered: bool,
     /// Its sending side has been shut.
     pub(super) is_shut: bool,
+    /// The piece of a file that the disk thread brings into memory.
+    pub(super) cold_piece: Option<Arc<ColdPiece>>,
     /// The next piece of the file has just been brought into memory.
     pub(super) is_loaded: bool,
 }
@@ -101,6 +105,7 @@ impl Slots {
             is_queued: false,
             is_registered: false,
             is_shut: false,
+            cold_piece: None,
             is_loaded: false,
         });
         self.free = next;

@@ -5,7 +5,10 @@
 //! older kernel takes can be tested on a newer one.
 
 use super::beneath;
-use rustix::fs::{Advice, FileType, Mode, OFlags, ResolveFlags, fadvise, fstat, open, openat2};
+use rustix::fs::{
+    Advice, AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fadvise, fstat, fstatfs,
+    open, openat2, statx,
+};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,7 +24,7 @@ pub struct Features {
     pub resolve_cached: bool,
     /// preadv2(2) with RWF_NOWAIT (Linux 4.14); else every read is made by the disk thread.
     pub nowait: bool,
-    /// cachestat(2) (Linux 6.5); else both ends of a piece are probed with RWF_NOWAIT.
+    /// cachestat(2) (Linux 6.5); else each page of a piece is probed with RWF_NOWAIT.
     pub cachestat: bool,
 }
 
@@ -54,13 +57,38 @@ impl Features {
         };
         let openat2 = self.openat2 && opens(ResolveFlags::BENEATH);
         let cached = ResolveFlags::BENEATH | ResolveFlags::CACHED;
+        // A name in memory does not help where opening it asks another machine or process.
+        let is_local = !is_remote(directory);
         Self {
             openat2,
-            resolve_cached: openat2 && self.resolve_cached && opens(cached),
-            nowait: self.nowait,
-            cachestat: self.cachestat && super::raw::cached_pages(directory, 0, 1).is_ok(),
+            resolve_cached: openat2 && is_local && self.resolve_cached && opens(cached),
+            nowait: is_local && self.nowait,
+            cachestat: is_local && self.cachestat && has_cachestat(),
         }
     }
+}
+
+/// Whether the kernel answers cachestat(2): it must be asked of a file that is open for reading.
+fn has_cachestat() -> bool {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = open("/proc/self/exe", flags, Mode::empty());
+    file.is_ok_and(|file| super::raw::cached_pages(file.as_fd(), 0, 1).is_ok())
+}
+
+/// File systems whose files are with another machine or process, which may be slow to answer even
+/// for an open or a stat (magic numbers of statfs(2)): NFS, CIFS, SMB2, FUSE, 9p, Ceph, AFS.
+const REMOTE: [u32; 7] = [
+    0x6969,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x6573_5546,
+    0x0102_1997,
+    0x00c3_6400,
+    0x5346_414f,
+];
+
+fn is_remote(directory: BorrowedFd<'_>) -> bool {
+    fstatfs(directory).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u32)))
 }
 
 /// A directory that files are served from.
@@ -184,7 +212,13 @@ impl Root {
             Waiting::Never if !self.features.resolve_cached => {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            Waiting::Never => self.resolve(path, ResolveFlags::CACHED)?,
+            // What is mounted beneath the root may be remote, so it is for the disk thread.
+            Waiting::Never => {
+                match self.resolve(path, ResolveFlags::CACHED | ResolveFlags::NO_XDEV) {
+                    Err(Errno::XDEV) => return Err(io::ErrorKind::WouldBlock.into()),
+                    opened => opened?,
+                }
+            }
             Waiting::Allowed if self.features.openat2 => self.resolve_patiently(path)?,
             Waiting::Allowed => beneath::open(self.directory.as_fd(), path)?,
         };
@@ -209,7 +243,20 @@ impl Root {
     }
 }
 
-/// What fstat(2) tells about an open file. It never waits: the inode is in memory.
+/// Length and time of change as the kernel remembers them, without asking a remote file's server:
+/// what decides whether a description still holds. `None` if it does not tell.
+#[must_use]
+pub fn remembered(file: BorrowedFd<'_>) -> Option<(u64, Moment)> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = statx(file, "", flags, StatxFlags::SIZE | StatxFlags::MTIME).ok()?;
+    let modified = Moment {
+        unix_secs: stat.stx_mtime.tv_sec,
+        nanos: stat.stx_mtime.tv_nsec,
+    };
+    Some((stat.stx_size, modified))
+}
+
+/// What fstat(2) tells about an open file. For a remote one it may wait.
 ///
 /// # Errors
 /// See fstat(2).
@@ -261,9 +308,13 @@ pub fn read_start(
             Ok(0) => break,
             Ok(bytes) => filled += bytes,
             Err(Errno::INTR) => {}
-            // A file system that does not know RWF_NOWAIT must be asked by the disk thread.
+            // A file system that does not know RWF_NOWAIT (tmpfs) may know what is in memory; else
+            // (overlayfs) the disk thread has to read.
             Err(Errno::OPNOTSUPP) if waiting == Waiting::Never => {
-                return Err(io::ErrorKind::WouldBlock.into());
+                if !features.cachestat || !is_resident(file, 0, buffer.len() as u64, features) {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                return read_start(file, buffer, Waiting::Allowed, features);
             }
             Err(errno) => return Err(errno.into()),
         }
@@ -271,18 +322,15 @@ pub fn read_start(
     Ok(filled)
 }
 
-/// The size in which files are cached by the kernel and probed here.
-const PAGE_BYTES: u64 = 4096;
-
 /// Whether a piece of a file is in memory, so that sending it will not wait for the disk. In doubt
 /// it is not.
 #[must_use]
 pub fn is_resident(file: BorrowedFd<'_>, offset: u64, bytes: u64, features: Features) -> bool {
+    let page_bytes = rustix::param::page_size() as u64;
     if features.cachestat {
-        let pages = (offset + bytes).div_ceil(PAGE_BYTES) - offset / PAGE_BYTES;
+        let pages = (offset + bytes).div_ceil(page_bytes) - offset / page_bytes;
         return super::raw::cached_pages(file, offset, bytes).is_ok_and(|cached| cached >= pages);
     }
-    // Read-ahead fills pieces from their start, so a piece that has both ends has its middle.
     let has_byte = |at: u64| {
         let mut byte = [0];
         preadv2(
@@ -293,7 +341,9 @@ pub fn is_resident(file: BorrowedFd<'_>, offset: u64, bytes: u64, features: Feat
         )
         .is_ok()
     };
-    features.nowait && has_byte(offset) && has_byte(offset + bytes - 1)
+    // Every page: a client that asks for ranges can bring any of them into memory by itself.
+    let mut pages = (offset..offset + bytes).step_by(page_bytes as usize);
+    features.nowait && pages.all(has_byte) && has_byte(offset + bytes - 1)
 }
 
 /// Tells the kernel not to read ahead by itself: the disk thread does, in whole pieces.
@@ -417,5 +467,74 @@ pub fn refusal(error: &io::Error) -> Refusal {
         Some(Errno::ACCESS | Errno::PERM) => Refusal::Forbidden,
         Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::BUSY) => Refusal::Exhausted,
         _ => Refusal::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether this kernel is at least of that version.
+    fn is_linux(major: u32, minor: u32) -> bool {
+        let release = rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned();
+        let mut numbers = release
+            .split('.')
+            .map_while(|number| number.parse::<u32>().ok());
+        (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
+    }
+
+    #[test]
+    fn what_the_kernel_offers_is_found_and_what_is_avoided_is_not_used() {
+        let directory = std::env::temp_dir();
+        let found = Root::open(&directory, Features::ALL).unwrap().features();
+        assert!(found.openat2 || !is_linux(5, 6));
+        assert!(found.resolve_cached || !is_linux(5, 12));
+        assert!(found.cachestat || !is_linux(6, 5));
+        let none = Root::open(&directory, Features::NONE).unwrap().features();
+        assert_eq!(none, Features::NONE);
+    }
+
+    #[test]
+    fn a_piece_is_resident_only_as_a_whole() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("file");
+        // A hole has no pages in memory until it is read.
+        std::fs::File::create(&path)
+            .unwrap()
+            .set_len(1 << 20)
+            .unwrap();
+        for cachestat in [true, false] {
+            let features = Features {
+                cachestat,
+                ..Features::ALL
+            };
+            let features = Root::open(directory.path(), features).unwrap().features();
+            if !features.cachestat && !features.nowait {
+                return;
+            }
+            let file = std::fs::File::open(&path).unwrap();
+            expect_pieces(file.as_fd());
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+            load(file.as_fd(), 0, 4096, open_null().unwrap().as_fd()).unwrap();
+            load(
+                file.as_fd(),
+                (1 << 20) - 4096,
+                4096,
+                open_null().unwrap().as_fd(),
+            )
+            .unwrap();
+            let is_all_resident = is_resident(file.as_fd(), 0, 1 << 20, features);
+            assert!(
+                !is_all_resident,
+                "both ends are not the whole (cachestat: {cachestat})"
+            );
+            load(file.as_fd(), 0, 1 << 20, open_null().unwrap().as_fd()).unwrap();
+            if features.cachestat {
+                assert!(is_resident(file.as_fd(), 0, 1 << 20, features));
+            }
+        }
     }
 }

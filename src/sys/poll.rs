@@ -1,6 +1,6 @@
 //! Edge-triggered readiness over `polling`.
 //!
-//! A descriptor is registered once, for both directions, and never modified. `polling` makes five
+//! A descriptor is registered once and not modified later. `polling` makes five
 //! system calls for each of its waits; waiting on its descriptor makes one, so that is what
 //! [`Poll::wait`] does. It follows that nothing here may use `polling`'s own notification.
 
@@ -17,8 +17,8 @@ use std::time::Duration;
 /// a turn, and at 12 bytes each the buffer stays in one page.
 const EVENTS_MAX: usize = 256;
 
-/// What every descriptor is registered for.
-const INTEREST: epoll::EventFlags = epoll::EventFlags::IN
+/// What a socket is registered for.
+const SOCKET_INTEREST: epoll::EventFlags = epoll::EventFlags::IN
     .union(epoll::EventFlags::OUT)
     .union(epoll::EventFlags::RDHUP)
     .union(epoll::EventFlags::ET);
@@ -56,26 +56,37 @@ impl Poll {
         })
     }
 
-    /// Registers `source` in both directions. A descriptor that is ready already gives an event
-    /// with the next wait. `key` must not be `usize::MAX`, which is `polling`'s own. The
-    /// registration ends when the descriptor is closed.
+    /// Registers a socket in both directions. One that is ready already gives an event with the
+    /// next wait. `key` must not be `usize::MAX`, which is `polling`'s own. The registration ends
+    /// when the descriptor is closed.
     ///
     /// # Errors
     /// See epoll_ctl(2): no memory, or the limit of watches.
-    pub fn add(&self, source: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-        let interest = Event::all(key);
+    pub fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        self.register(socket, Event::all(key))?;
+        // `polling` knows no EPOLLRDHUP. With it a short read says that a socket is empty, which
+        // saves one call for each request; without it the end of a stream that came together with
+        // the last bytes would be missed.
+        let data = epoll::EventData::new_u64(key as u64);
+        Ok(epoll::modify(&self.poller, socket, data, SOCKET_INTEREST)?)
+    }
+
+    /// Registers something that is only read from: a listener, a signal, a waker.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn add_readable(&self, source: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        self.register(source, Event::readable(key))
+    }
+
+    fn register(&self, source: BorrowedFd<'_>, interest: Event) -> io::Result<()> {
         // SAFETY: `polling` asks that a source is deleted before it is closed, so that it does not
         // keep a dangling number. On Linux, where this runs, it keeps none: the registration lives
         // in the kernel and ends with the last descriptor of the open file (epoll(7)).
         unsafe {
             self.poller
                 .add_with_mode(source.as_raw_fd(), interest, PollMode::Edge)
-        }?;
-        // `polling` knows no EPOLLRDHUP. With it a short read says that a socket is empty, which
-        // saves one call for each request; without it the end of a stream that came together with
-        // the last bytes would be missed.
-        let data = epoll::EventData::new_u64(key as u64);
-        Ok(epoll::modify(&self.poller, source, data, INTEREST)?)
+        }
     }
 
     /// Waits until something is ready, for at most `timeout` (`None`: for ever), and returns how

@@ -70,8 +70,15 @@ struct Cachestat {
     recently_evicted: u64,
 }
 
-/// The number of cachestat(2), the same on all architectures (Linux 6.5).
-const SYS_CACHESTAT: libc::c_long = 451;
+/// The number of cachestat(2), Linux 6.5. System calls of that time have the same number on all
+/// architectures but MIPS, whose three ABIs count from 4000, 5000 and 6000.
+const SYS_CACHESTAT: libc::c_long = if cfg!(target_arch = "mips") {
+    4451
+} else if cfg!(target_arch = "mips64") {
+    5451
+} else {
+    451
+};
 
 /// How many pages of a range of a file are in memory.
 pub(super) fn cached_pages(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> io::Result<u64> {

@@ -120,7 +120,7 @@ impl Listener {
                 Ok(socket) => return Ok(Some(socket)),
                 Err(Errno::AGAIN) => return Ok(None),
                 // The connection died in the queue, or its network did: take the next one.
-                Err(Errno::INTR | Errno::CONNABORTED | Errno::PROTO | Errno::PERM) => {}
+                Err(Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => {}
                 Err(errno) if is_network(errno) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -178,7 +178,6 @@ fn is_network(errno: Errno) -> bool {
             | Errno::HOSTDOWN
             | Errno::NONET
             | Errno::HOSTUNREACH
-            | Errno::OPNOTSUPP
             | Errno::NETUNREACH
     )
 }
@@ -200,12 +199,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(Errno::EXIST.into());
     }
-    let probe = socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     match connect(&probe, &SocketAddrUnix::new(path)?) {
         Err(Errno::CONNREFUSED) => std::fs::remove_file(path),
         _ => Err(Errno::ADDRINUSE.into()),

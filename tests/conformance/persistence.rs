@@ -214,14 +214,14 @@ fn a_server_that_stops_finishes_what_it_began() {
     let mut idle = peer();
     idle.is_draining = true;
     idle.with(Connection::handle_stop);
-    assert_eq!(idle.ending(), Some(End::Close));
+    assert_eq!(idle.ending(), Some(End::Linger));
 
     let mut between = peer();
     between.receive(get("/a.txt", &[]).as_bytes());
     assert_sends(&mut between, &[A.ok()]);
     between.is_draining = true;
     between.with(Connection::handle_stop);
-    assert_eq!(between.ending(), Some(End::Close));
+    assert_eq!(between.ending(), Some(End::Linger));
 
     let mut reading = peer();
     reading.receive(b"GET /a.txt HTTP/1.1\r\n");

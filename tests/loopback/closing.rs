@@ -162,7 +162,8 @@ fn a_refused_client_that_is_still_sending_reads_the_whole_answer() {
 #[test]
 fn what_a_lingering_connection_drains_is_bounded() {
     let root = TempDir::new().unwrap();
-    let server = Server::start(root.path(), &PATIENT);
+    let options = [&PATIENT[..], &["--linger-bytes", "1M"]].concat();
+    let server = Server::start(root.path(), &options);
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n");
     assert_eq!(client.response().status, 405);
