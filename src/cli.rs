@@ -40,7 +40,8 @@ swiftd - a small, strict HTTP/1.x server
 
 Usage: swiftd [OPTION]... DIR
 
-Serves the files in DIR until SIGTERM or SIGINT; a second signal stops at once.
+Serves the files in DIR until SIGTERM, SIGINT, SIGQUIT or SIGHUP: then it
+finishes what it began and ends. A second signal ends it at once.
 
 What and where
   -r, --root DIR             the directory, instead of the argument
@@ -70,7 +71,7 @@ Limits, bytes (suffixes K, M, G) or numbers
       --body-memory N        of it in memory, the rest in a file  [64K]
       --linger-bytes N       of a refused client, read and dropped  [64M]
       --min-rate N           bytes a second of a body and a response  [128]
-      --cache-bytes N        memory for small files  [1/64 of all, 256K to 8M]
+      --cache-bytes N        memory for small files  [1/64 of all, 256K to 12M]
       --cache-entries N      paths that are remembered  [8192]
       --cache-files N        large files that are kept open  [128]
       --cache-trust N        milliseconds until a path is checked again  [1000]

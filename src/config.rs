@@ -53,7 +53,7 @@ const DEFAULT_PORT: u16 = 8080;
 /// What it holds is in the page cache as well, so more is not better; it only saves system calls.
 const CACHE_SHARE: u64 = 64;
 const CACHE_BYTES_LEAST: u64 = 256 * 1024;
-const CACHE_BYTES_MOST: u64 = 8 * 1024 * 1024;
+const CACHE_BYTES_MOST: u64 = 12 * 1024 * 1024;
 
 impl Default for Turn {
     fn default() -> Self {

@@ -6,7 +6,8 @@
 //! drives out the few that are asked for often, nor costs their memory's way through the allocator.
 //! INVARIANT: `map` names every entry of `ring` exactly once.
 
-use super::site::Found;
+use super::site::{Found, Outcome};
+use crate::http::Representation;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -88,6 +89,15 @@ impl Cache {
         }
         entry.was_used = true;
         Some(&entry.found)
+    }
+
+    /// The file that `path` stood for when it was last looked up, however long ago.
+    #[must_use]
+    pub fn last_file(&self, path: &[u8]) -> Option<&Arc<Representation>> {
+        match &self.ring[*self.map.get(path)?].found.outcome {
+            Outcome::File(file) => Some(file),
+            Outcome::Directory | Outcome::Missing(_) => None,
+        }
     }
 
     /// Remembers what `path` stands for now; forgets others if there is no room.

@@ -14,6 +14,7 @@ use crate::conn::Id;
 use crate::disk::{Disk, Job};
 use crate::handler::{Files, LookUp};
 use crate::http::negotiate::{Accepted, CodingSet};
+use crate::http::representation::Modified;
 use crate::http::{Content, Representation};
 use crate::sys::file::{self, Waiting};
 use std::collections::HashMap;
@@ -150,6 +151,15 @@ impl Files for Store {
             }
         }
         self.check_root();
+        if wanted.is_empty()
+            && let Some(file) = self.cache.last_file(path)
+            && self.site.is_still_at(path, file)
+        {
+            let file = Arc::clone(file);
+            let found = Arc::new(Found::of_known(Arc::clone(&file)));
+            self.cache.insert(path.into(), found, self.now);
+            return LookUp::Found(file);
+        }
         match self.site.find(path, wanted, Waiting::Never) {
             Some(found) => {
                 let answer = found.choose(accepted).unwrap_or(LookUp::Busy);
@@ -165,14 +175,27 @@ impl Files for Store {
 
 /// Whether a file that is about to be sent still has the content that its head describes. One that
 /// is in memory has: its bytes and its description are of the same moment. A name that it has lost
-/// meanwhile makes no difference.
+/// meanwhile makes no difference, and one that has only grown (a log, a recording) still has what
+/// was promised of it.
 #[must_use]
-pub fn is_unchanged(file: &Representation) -> bool {
-    let Content::Descriptor(descriptor) = &file.content else {
-        return true;
-    };
+pub fn is_sendable(file: &Representation) -> bool {
     let described = &file.identity;
-    file::remembered(descriptor.as_fd()).is_none_or(|(bytes, modified)| {
-        bytes == described.bytes && site::modified(modified) == described.modified
+    now(file).is_none_or(|(bytes, modified)| {
+        bytes > described.bytes || (bytes, modified) == (described.bytes, described.modified)
     })
+}
+
+/// Whether a file is as it was described.
+fn is_unchanged(file: &Representation) -> bool {
+    let described = &file.identity;
+    now(file).is_none_or(|now| now == (described.bytes, described.modified))
+}
+
+/// Length and time of change of a file that is not in memory.
+fn now(file: &Representation) -> Option<(u64, Modified)> {
+    let Content::Descriptor(descriptor) = &file.content else {
+        return None;
+    };
+    let (bytes, modified) = file::remembered(descriptor.as_fd())?;
+    Some((bytes, site::modified(modified)))
 }

@@ -72,6 +72,16 @@ impl Found {
         Self::without_variants(Outcome::Missing(Status::SERVICE_UNAVAILABLE))
     }
 
+    /// The same file, when it has been seen to be the same; of its siblings nothing is known.
+    #[must_use]
+    pub fn of_known(file: Arc<Representation>) -> Self {
+        let mut found = Self::without_variants(Outcome::File(Arc::clone(&file)));
+        if mime::is_compressible(file.content_type) {
+            found.variants = [const { Variant::Unknown }; Coding::ALL.len()];
+        }
+        found
+    }
+
     fn without_variants(outcome: Outcome) -> Self {
         Self {
             outcome,
@@ -170,6 +180,15 @@ impl Site {
             // While there is none, the old one is better than nothing.
             Ok(true) | Err(_) => None,
         }
+    }
+
+    /// Whether a clean path certainly still stands for `file`; told without waiting, and for less
+    /// than finding it again costs. An index is always found again.
+    #[must_use]
+    pub fn is_still_at(&self, path: &[u8], file: &Representation) -> bool {
+        let relative = path.strip_prefix(b"/").filter(|path| !path.ends_with(b"/"));
+        let meta = relative.and_then(|relative| self.root.describe(relative).ok());
+        meta.is_some_and(|meta| identity(&meta) == file.identity)
     }
 
     /// What a clean path stands for, with its siblings in the codings `wanted`. `None` if that

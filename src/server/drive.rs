@@ -170,7 +170,7 @@ impl Slot {
             unreachable!("what is in memory is sent as bytes");
         };
         // What was described by the head that has left is all that may follow it.
-        if !files::is_unchanged(file) {
+        if !files::is_sendable(file) {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let bytes = bytes_left.min(PIECE_BYTES);

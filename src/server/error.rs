@@ -35,7 +35,26 @@ impl fmt::Display for Error {
             }
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;
+                let is_unix = matches!(address, Address::Unix(_));
                 match error.kind() {
+                    io::ErrorKind::AddrInUse if is_unix => {
+                        write!(f, "; stop whoever has it (ss -lxp) or choose another path")
+                    }
+                    io::ErrorKind::PermissionDenied if is_unix => {
+                        write!(
+                            f,
+                            "; the directory of the path must be writable for swiftd's user"
+                        )
+                    }
+                    io::ErrorKind::NotFound if is_unix => {
+                        write!(f, "; make the directory of the path first")
+                    }
+                    io::ErrorKind::InvalidFilename if is_unix => {
+                        write!(
+                            f,
+                            "; a socket path has at most 107 bytes: choose a shorter one"
+                        )
+                    }
                     io::ErrorKind::AddrInUse => {
                         write!(
                             f,
@@ -43,10 +62,7 @@ impl fmt::Display for Error {
                         )
                     }
                     io::ErrorKind::PermissionDenied => {
-                        write!(
-                            f,
-                            "; a port below 1024 needs root or CAP_NET_BIND_SERVICE, a socket path a directory that may be written to"
-                        )
+                        write!(f, "; a port below 1024 needs root or CAP_NET_BIND_SERVICE")
                     }
                     io::ErrorKind::AddrNotAvailable => {
                         write!(f, "; no interface has this address (ip addr)")

@@ -226,6 +226,27 @@ impl Root {
         Ok(Opened { descriptor, meta })
     }
 
+    /// What a path names, without opening it and without waiting.
+    ///
+    /// # Errors
+    /// As [`Self::open_file`] that must not wait.
+    pub fn describe(&self, path: &[u8]) -> io::Result<Meta> {
+        if !self.features.resolve_cached {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let never_wait = ResolveFlags::CACHED | ResolveFlags::NO_XDEV;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let file = openat2(
+            &self.directory,
+            path,
+            flags,
+            Mode::empty(),
+            resolve | never_wait,
+        )?;
+        meta(file.as_fd())
+    }
+
     fn resolve(&self, path: &[u8], how: ResolveFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | how;
         openat2(&self.directory, path, FILE_FLAGS, Mode::empty(), resolve)

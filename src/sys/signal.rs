@@ -10,6 +10,10 @@ pub enum Signal {
     Terminate,
     /// SIGINT
     Interrupt,
+    /// SIGQUIT
+    Quit,
+    /// SIGHUP
+    HangUp,
 }
 
 /// The signals that are pending.
@@ -23,7 +27,7 @@ impl Signals {
     /// # Errors
     /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
-        super::raw::signalfd(&[libc::SIGTERM, libc::SIGINT]).map(Self)
+        super::raw::signalfd(&[libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP]).map(Self)
     }
 
     /// The next pending signal.
@@ -36,6 +40,8 @@ impl Signals {
         match i32::from_ne_bytes(*number) {
             libc::SIGTERM => Some(Signal::Terminate),
             libc::SIGINT => Some(Signal::Interrupt),
+            libc::SIGQUIT => Some(Signal::Quit),
+            libc::SIGHUP => Some(Signal::HangUp),
             _ => None,
         }
     }

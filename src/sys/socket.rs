@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -88,6 +88,8 @@ impl Listener {
             Address::Unix(path) => {
                 remove_stale(path)?;
                 bind(&socket, &SocketAddrUnix::new(path)?)?;
+                // As other servers do: who may reach the path may connect, whatever the umask is.
+                std::fs::set_permissions(path, PermissionsExt::from_mode(0o666))?;
                 listen(&socket, BACKLOG)?;
                 Address::Unix(path.clone())
             }
