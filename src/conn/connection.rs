@@ -11,6 +11,7 @@ use crate::http::{Error, Method, Status};
 use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whom a suspended exchange waits for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -250,6 +251,15 @@ impl Connection {
     #[must_use]
     pub fn deadline(&self) -> u64 {
         self.deadline.due()
+    }
+
+    /// Whether nothing has been going on for at least `spared`, so that nobody loses anything but a
+    /// connection that he would have to make anew.
+    #[must_use]
+    pub fn has_idled(&self, spared: Duration, now: u64, limits: &Limits) -> bool {
+        let left = Duration::from_millis(self.deadline.due().saturating_sub(now));
+        let is_between = matches!(self.state, State::Connect | State::RequestStart);
+        is_between && self.deadline.wait() == Wait::Idle && left + spared <= limits.idle_timeout
     }
 
     /// Whether [`handle_deadline`](Self::handle_deadline) is due.

@@ -9,6 +9,8 @@
 //! response is thereby never larger than the representation and the heads of a bounded number of
 //! parts.
 
+use super::encode::push_number;
+
 /// One part of a representation, both ends included (RFC 9110 §14.1.1).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Part {
@@ -214,22 +216,6 @@ const CONTENT_TYPE: &[u8] = b"\r\nContent-Type: ";
 const CONTENT_RANGE: &[u8] = b"\r\nContent-Range: ";
 const HEAD_END: &[u8] = b"\r\n\r\n";
 const CLOSE: &[u8] = b"--\r\n";
-
-/// Appends a number in decimal digits; without `fmt`, which takes several times as long.
-fn push_number(out: &mut Vec<u8>, mut number: u64) {
-    // `u64::MAX` has 20 digits.
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
-}
 
 fn digit_count(number: u64) -> u64 {
     u64::from(number.checked_ilog10().unwrap_or(0)) + 1

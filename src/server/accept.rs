@@ -6,10 +6,11 @@
 //! edge would come.
 
 use super::{Server, Share, special};
-use crate::conn::Connection;
+use crate::conn::{Connection, Why};
 use crate::sys::socket::{self, Listener};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// A listener and what is known of it.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub(super) struct Door {
 
 /// How long accepting pauses when no connection ends, milliseconds.
 const PAUSE_MS: u64 = 500;
+
+/// For how long an idle connection is not ended for another's sake: a browser that has just got a
+/// page asks for its pictures within this.
+const SPARED: Duration = Duration::from_secs(2);
 
 /// How often the log says that there is no room, milliseconds.
 const COMPLAINT_MS: u64 = 10_000;
@@ -36,7 +41,7 @@ impl Server {
         let mut budget = self.turn.accepts_max;
         for index in 0..self.doors.len() {
             while budget > 0 && self.doors[index].is_ready && !self.is_paused {
-                if self.slots.len() >= self.turn.connections_max {
+                if self.slots.len() >= self.turn.connections_max && !self.make_room() {
                     self.pause("the connection limit is reached");
                     return;
                 }
@@ -52,6 +57,9 @@ impl Server {
 
     fn handle_refused(&mut self, index: usize, error: &io::Error) {
         if socket::is_exhausted(error) {
+            if self.make_room() {
+                return;
+            }
             self.pause("accept: out of descriptors or memory");
         } else {
             // Nothing that passes by itself; the next edge will try again.
@@ -76,6 +84,27 @@ impl Server {
             let deadline = slot.connection.deadline();
             self.timers.reschedule(timer, deadline);
         }
+    }
+
+    /// Ends a connection that has been idle for a while, so that idle clients do not keep others
+    /// out. False if none was found.
+    fn make_room(&mut self) -> bool {
+        let (now, limits) = (self.core.now, &self.core.limits);
+        let found = self
+            .slots
+            .search(|connection| connection.has_idled(SPARED, now, limits));
+        let Some(index) = found else {
+            return false;
+        };
+        if let Some(slot) = self.slots.get_mut(index) {
+            let id = slot.id(index);
+            slot.connection.abort(Why::Done, &mut self.core.context(id));
+            if let Some(timer) = slot.timer {
+                self.timers.cancel(timer);
+            }
+        }
+        self.slots.remove(index);
+        true
     }
 
     /// Stops accepting until there is room again.

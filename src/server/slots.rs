@@ -59,6 +59,10 @@ const _: () = assert!(size_of::<Place>() <= 144);
 /// Places in a chunk: what fits in a page.
 const CHUNK_SLOTS: usize = 4096 / size_of::<Place>();
 
+/// How many slots one search looks at: where many are idle one is soon found, and where few are the
+/// search must not cost more than an accept.
+const SEARCH_MAX: u32 = 64;
+
 /// All slots.
 #[derive(Debug)]
 pub(super) struct Slots {
@@ -67,6 +71,8 @@ pub(super) struct Slots {
     /// Those that ended in this turn.
     ended: Vec<u32>,
     used_count: usize,
+    /// Where the last search ended.
+    hand: u32,
 }
 
 impl Slots {
@@ -76,6 +82,7 @@ impl Slots {
             free: None,
             ended: Vec::new(),
             used_count: 0,
+            hand: 0,
         }
     }
 
@@ -153,6 +160,23 @@ impl Slots {
             self.free = Some(index);
         }
         has_ended
+    }
+
+    /// The next slot, from where the last search ended, whose connection `is_wanted`. At most
+    /// [`SEARCH_MAX`] are looked at.
+    pub(super) fn search(&mut self, is_wanted: impl Fn(&Connection) -> bool) -> Option<u32> {
+        let count = (self.chunks.len() * CHUNK_SLOTS) as u32;
+        for _ in 0..count.min(SEARCH_MAX) {
+            self.hand = (self.hand + 1) % count;
+            let hand = self.hand;
+            if self
+                .get_mut(hand)
+                .is_some_and(|slot| is_wanted(&slot.connection))
+            {
+                return Some(hand);
+            }
+        }
+        None
     }
 
     /// The numbers of all slots in use.

@@ -36,12 +36,17 @@ fn lowest_free_descriptor(server: &Server) -> usize {
     (0..).find(|number| !is_open(number)).unwrap()
 }
 
+/// Half a request, so that the client is not idle.
+const HALF: &str = "GET /small.txt HTTP/1.1\r\n";
+
 /// Lets those who hold a place leave one after the other; each time the next one who waits gets
 /// its answer, and nobody before that.
 fn serve_all_in_turn(mut served: Vec<Client>, mut waiting: Vec<Client>) {
     while !waiting.is_empty() {
         for client in &mut served {
-            assert_eq!(client.get("/small.txt").body, b"small");
+            client.send("Host: x\r\n\r\n");
+            assert_eq!(client.response().body, b"small");
+            client.send(HALF);
         }
         for client in &waiting {
             assert!(client.is_silent(), "there is no room yet");
@@ -49,6 +54,7 @@ fn serve_all_in_turn(mut served: Vec<Client>, mut waiting: Vec<Client>) {
         drop(served.remove(0));
         let mut next = waiting.swap_remove(first_answered(&waiting));
         assert_eq!(next.response().body, b"small");
+        next.send(HALF);
         served.push(next);
     }
 }
@@ -56,13 +62,33 @@ fn serve_all_in_turn(mut served: Vec<Client>, mut waiting: Vec<Client>) {
 #[test]
 fn clients_beyond_the_connection_limit_wait_and_are_served() {
     let root = site();
-    let server = Server::start(root.path(), &["--connections", "4"]);
+    let options = ["--connections", "4", "--head-timeout", "600"];
+    let server = Server::start(root.path(), &options);
+    let mut served = ask(&server, 4);
+    for client in &mut served {
+        assert_eq!(client.response().status, 200);
+        client.send(HALF);
+    }
+    let waiting = ask(&server, 8);
+    serve_all_in_turn(served, waiting);
+    let log = server.finish_with_log(0);
+    assert_said_once(&log, "limit is reached");
+}
+
+#[test]
+fn idle_clients_do_not_keep_others_out() {
+    let root = site();
+    let options = ["--connections", "4", "--idle-timeout", "600"];
+    let server = Server::start(root.path(), &options);
     let mut served = ask(&server, 4);
     for client in &mut served {
         assert_eq!(client.response().status, 200);
     }
-    let waiting = ask(&server, 8);
-    serve_all_in_turn(served, waiting);
+    // All of them are idle for ten minutes, but for two seconds only they are spared.
+    for mut client in ask(&server, 4) {
+        assert_eq!(client.response().body, b"small");
+    }
+    drop(served);
     let log = server.finish_with_log(0);
     assert_said_once(&log, "limit is reached");
 }
