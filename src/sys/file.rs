@@ -209,16 +209,7 @@ impl Root {
     /// see open(2).
     pub fn open_file(&self, path: &[u8], waiting: Waiting) -> io::Result<Opened> {
         let descriptor = match waiting {
-            Waiting::Never if !self.features.resolve_cached => {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            // What is mounted beneath the root may be remote, so it is for the disk thread.
-            Waiting::Never => {
-                match self.resolve(path, ResolveFlags::CACHED | ResolveFlags::NO_XDEV) {
-                    Err(Errno::XDEV) => return Err(io::ErrorKind::WouldBlock.into()),
-                    opened => opened?,
-                }
-            }
+            Waiting::Never => self.resolve_at_once(path, FILE_FLAGS)?,
             Waiting::Allowed if self.features.openat2 => self.resolve_patiently(path)?,
             Waiting::Allowed => beneath::open(self.directory.as_fd(), path)?,
         };
@@ -231,31 +222,31 @@ impl Root {
     /// # Errors
     /// As [`Self::open_file`] that must not wait.
     pub fn describe(&self, path: &[u8]) -> io::Result<Meta> {
-        if !self.features.resolve_cached {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let never_wait = ResolveFlags::CACHED | ResolveFlags::NO_XDEV;
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let file = openat2(
-            &self.directory,
-            path,
-            flags,
-            Mode::empty(),
-            resolve | never_wait,
-        )?;
+        let file = self.resolve_at_once(path, OFlags::PATH | OFlags::CLOEXEC)?;
         meta(file.as_fd())
     }
 
-    fn resolve(&self, path: &[u8], how: ResolveFlags) -> Result<OwnedFd, Errno> {
+    fn resolve(&self, path: &[u8], flags: OFlags, how: ResolveFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | how;
-        openat2(&self.directory, path, FILE_FLAGS, Mode::empty(), resolve)
+        openat2(&self.directory, path, flags, Mode::empty(), resolve)
+    }
+
+    /// Only what is in memory. What is mounted beneath the root may be remote, so it is for the disk
+    /// thread.
+    fn resolve_at_once(&self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+        if !self.features.resolve_cached {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match self.resolve(path, flags, ResolveFlags::CACHED | ResolveFlags::NO_XDEV) {
+            Err(Errno::XDEV) => Err(io::ErrorKind::WouldBlock.into()),
+            resolved => Ok(resolved?),
+        }
     }
 
     /// EAGAIN means here that a rename went on at the same time (openat2(2)).
     fn resolve_patiently(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         for _ in 0..RACES_MAX {
-            match self.resolve(path, ResolveFlags::empty()) {
+            match self.resolve(path, FILE_FLAGS, ResolveFlags::empty()) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 opened => return opened,
             }
