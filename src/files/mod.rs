@@ -44,8 +44,8 @@ pub struct Store {
 /// How long the root is believed to be where it was, milliseconds.
 const ROOT_TRUST_MS: u64 = 1_000;
 
-/// How many may wait for the disk to find something. Those who went away meanwhile count, so that coming and going does
-/// not make the list grow while a disk hangs.
+/// How many may wait for the disk to find something. Those who went away meanwhile count, so that
+/// coming and going does not make the list grow while a disk hangs.
 const ASKERS_MAX: usize = 16_384;
 
 impl Store {

@@ -5,7 +5,7 @@
 
 use super::range::Part;
 use super::representation::{Content, Representation};
-use super::status::{Status, error_page};
+use super::status::{ERROR_PAGE_TYPE, Status, error_page};
 use std::sync::Arc;
 
 /// The content of a response.
@@ -91,9 +91,8 @@ impl Response {
         let mut page = Vec::with_capacity(320);
         error_page(status, &mut page);
         self.status = status;
-        self.push_lines(
-            b"Content-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n",
-        );
+        self.push_field("Content-Type", ERROR_PAGE_TYPE.as_bytes());
+        self.push_field("X-Content-Type-Options", b"nosniff");
         self.body = Body::Bytes(page);
     }
 }

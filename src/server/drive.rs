@@ -111,7 +111,7 @@ impl Slot {
 
     fn send(&mut self, id: Id, tools: &mut Tools<'_>) -> io::Result<()> {
         while self.is_writable && !self.connection.is_loading() && tools.budget > 0 {
-            let features = tools.core.features;
+            let features = tools.core.handler.files.features();
             let Some(sent) = self.send_piece(features)? else {
                 break;
             };

@@ -92,7 +92,6 @@ struct Core {
     stamp: Stamp,
     now: u64,
     is_draining: bool,
-    features: Features,
 }
 
 impl Core {
@@ -152,7 +151,6 @@ impl Server {
         fit_descriptors(&mut turn, &mut cache);
         let root = site.root.clone();
         let site = Site::open(site).map_err(|error| Error::Root(root, error))?;
-        let features = site.features();
         let system = |what| move |error| Error::System(what, error);
         let poll = Poll::new().map_err(system("cannot make an epoll instance"))?;
         let disk = Disk::new(turn.disk_jobs_max, turn.connections_max)
@@ -182,7 +180,6 @@ impl Server {
                 stamp: Stamp::new(clock::unix_secs()),
                 now,
                 is_draining: false,
-                features,
             },
             log: Log::new(Arc::clone(&disk)),
             disk,
@@ -206,7 +203,7 @@ impl Server {
     /// What the kernel offers for the files, as found at start.
     #[must_use]
     pub fn features(&self) -> Features {
-        self.core.features
+        self.core.handler.files.features()
     }
 
     /// The most connections that the descriptor limit allows.
