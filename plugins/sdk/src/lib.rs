@@ -1,0 +1,3 @@
+//! Write plugins for the swiftd web server in safe Rust.
+
+pub mod abi;
