@@ -2,7 +2,7 @@
 
 use super::connection::LIMITS;
 use super::responses::{self, Expected};
-use crate::conn::{Exchange, Flow, Hooks, Point, Why};
+use crate::conn::{Caller, Exchange, Flow, Hooks, Point, Why};
 use crate::http::body::Framing;
 use crate::http::{Body, Method, Status};
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ impl Hooks for Script {
         self.is_empty
     }
 
-    fn call(&mut self, point: Point, exchange: &mut Exchange) -> Flow {
+    fn call(&mut self, point: Point, exchange: &mut Exchange, _caller: Caller<'_>) -> Flow {
         assert_eq!(point, exchange.point);
         if point == Point::SubrequestEnd {
             self.responses.push(self.expected(exchange));
@@ -96,7 +96,7 @@ impl Hooks for Script {
         }
     }
 
-    fn handle_reset(&mut self, exchange: &mut Exchange, _why: Why) {
+    fn handle_reset(&mut self, exchange: &mut Exchange, _why: Why, _caller: Caller<'_>) {
         assert_ne!(exchange.comebacks, RESET, "reset twice");
         exchange.comebacks = RESET;
         self.is_heard = false;

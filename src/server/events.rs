@@ -37,7 +37,7 @@ impl Server {
                 if readiness.is_hung_up && !slot.is_shut {
                     let id = slot.id(index);
                     slot.connection
-                        .abort(Why::ClientGone, &mut self.core.context(id));
+                        .abort(Why::ClientGone, &mut self.core.context(id, &slot.socket));
                 }
                 self.enqueue(index);
             }
@@ -47,14 +47,17 @@ impl Server {
     fn handle_replies(&mut self) {
         for reply in self.disk.take_replies() {
             match reply {
-                Reply::Found { path, found } => {
-                    for id in self.core.handler.files.handle_found(path, &found) {
+                Reply::Found { key, found, opened } => {
+                    for id in self.core.handler.files.handle_found(key, &found, opened) {
                         self.core.handler.files.deliver(Some(&found));
                         self.wake(id);
                         self.core.handler.files.deliver(None);
                     }
                 }
-                Reply::RootChecked(site) => self.core.handler.files.handle_root_checked(site),
+                Reply::RootChecked { site, replacement } => {
+                    let files = &mut self.core.handler.files;
+                    files.handle_root_checked(&site, &replacement);
+                }
                 Reply::Loaded { id, result } => self.handle_loaded(id, result),
                 Reply::Appended { id, result } => {
                     if let Err(error) = &result {
@@ -62,7 +65,7 @@ impl Server {
                             .error(format_args!("cannot keep a request body: {error}"));
                     }
                     if let Some(slot) = self.slots.find_mut(id) {
-                        let cx = &mut self.core.context(id);
+                        let cx = &mut self.core.context(id, &slot.socket);
                         slot.connection.handle_appended(result.ok(), cx);
                         self.enqueue(id.slot);
                     }
@@ -78,7 +81,7 @@ impl Server {
         let Some(slot) = self.slots.find_mut(id) else {
             return;
         };
-        let cx = &mut self.core.context(id);
+        let cx = &mut self.core.context(id, &slot.socket);
         slot.connection.handle_loading(false, cx);
         slot.is_loaded = true;
         slot.cold_piece = None;
@@ -122,7 +125,8 @@ impl Server {
             self.drive(index);
             if let Some(slot) = self.slots.get_mut(index) {
                 let id = slot.id(index);
-                slot.connection.handle_stop(&mut self.core.context(id));
+                slot.connection
+                    .handle_stop(&mut self.core.context(id, &slot.socket));
                 self.enqueue(index);
             }
         }
@@ -154,7 +158,8 @@ impl Server {
             && slot.connection.has_missed_deadline(self.core.now)
         {
             let id = slot.id(index);
-            slot.connection.handle_deadline(&mut self.core.context(id));
+            slot.connection
+                .handle_deadline(&mut self.core.context(id, &slot.socket));
             if self.drive(index) == Share::IsOver {
                 return;
             }
@@ -166,7 +171,8 @@ impl Server {
 
     fn wake(&mut self, id: Id) {
         if let Some(slot) = self.slots.find_mut(id) {
-            slot.connection.handle_wake(&mut self.core.context(id));
+            slot.connection
+                .handle_wake(&mut self.core.context(id, &slot.socket));
             self.enqueue(id.slot);
         }
     }

@@ -12,7 +12,7 @@ mod slots;
 pub use error::Error;
 
 use crate::config::{Config, Turn};
-use crate::conn::{Context, Hooks, Id, Limits, Pool, Why};
+use crate::conn::{Context, Hooks, Id, Limits, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
 use crate::handler::Static;
@@ -95,7 +95,7 @@ struct Core {
 }
 
 impl Core {
-    fn context(&mut self, id: Id) -> Context<'_> {
+    fn context<'a>(&'a mut self, id: Id, origin: &'a dyn Origin) -> Context<'a> {
         Context {
             limits: &self.limits,
             hooks: &mut *self.hooks,
@@ -104,6 +104,7 @@ impl Core {
             stamp: &self.stamp,
             now: self.now,
             id,
+            origin,
             is_draining: self.is_draining,
         }
     }
@@ -279,6 +280,17 @@ impl Server {
         }
     }
 
+    /// Ends a connection; the plugins are told.
+    fn remove(&mut self, index: u32) {
+        if !self.core.hooks.is_empty()
+            && let Some(slot) = self.slots.get_mut(index)
+        {
+            let (id, why) = (slot.id(index), slot.connection.why());
+            self.core.hooks.handle_close(id, why);
+        }
+        self.slots.remove(index);
+    }
+
     /// Gives a connection its share of the turn.
     fn drive(&mut self, index: u32) -> Share {
         let Some(slot) = self.slots.get_mut(index) else {
@@ -303,7 +315,7 @@ impl Server {
                     self.log
                         .error(format_args!("cannot watch a connection: {error}"));
                     slot.connection
-                        .abort(Why::Error, &mut self.core.context(id));
+                        .abort(Why::Error, &mut self.core.context(id, &slot.socket));
                     share = Share::IsOver;
                 }
             }
@@ -313,7 +325,7 @@ impl Server {
                 if let Some(timer) = slot.timer {
                     self.timers.cancel(timer);
                 }
-                self.slots.remove(index);
+                self.remove(index);
             }
             Share::Waits | Share::IsUnfinished => {
                 if let Some(timer) = slot.timer {
@@ -364,8 +376,10 @@ impl Drop for Server {
         for index in self.slots.indices() {
             if let Some(slot) = self.slots.get_mut(index) {
                 let id = slot.id(index);
-                slot.connection.abort(Why::Stop, &mut self.core.context(id));
+                slot.connection
+                    .abort(Why::Stop, &mut self.core.context(id, &slot.socket));
             }
+            self.remove(index);
         }
         self.log.flush();
     }

@@ -7,8 +7,8 @@ use super::raw::set_tcp_option;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags,
-    SocketType, accept_with, bind, connect, getsockname, ipproto, listen, recv, send, shutdown,
-    socket_with, sockopt,
+    SocketType, accept_with, bind, connect, getpeername, getsockname, ipproto, listen, recv, send,
+    shutdown, socket_with, sockopt,
 };
 use std::fmt;
 use std::io;
@@ -207,6 +207,20 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(Errno::CONNREFUSED) => std::fs::remove_file(path),
         _ => Err(Errno::ADDRINUSE.into()),
     }
+}
+
+/// The peer's address; `None` for a Unix socket, and for one that is connected no more.
+#[must_use]
+pub fn peer(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
+    getpeername(socket)
+        .ok()?
+        .and_then(|address| address.try_into().ok())
+}
+
+/// The socket's own address; `None` for a Unix socket.
+#[must_use]
+pub fn local(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
+    getsockname(socket).ok()?.try_into().ok()
 }
 
 /// What a read gave.

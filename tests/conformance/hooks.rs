@@ -5,7 +5,7 @@ use crate::support::reply::{A, PHOTO, Reply, bad, not_allowed, refused};
 use crate::support::{assert_sends, check_with, get, request, row, rows, site};
 use std::cell::RefCell;
 use std::rc::Rc;
-use swiftd::conn::{End, Exchange, Flow, Hooks, Limits, Point, State, Why};
+use swiftd::conn::{Caller, End, Exchange, Flow, Hooks, Limits, Point, State, Why};
 use swiftd::http::{Body, Status};
 use swiftd::testing::Peer;
 
@@ -27,13 +27,13 @@ impl<F: FnMut(Point, &mut Exchange) -> Flow> Hooks for Script<F> {
         false
     }
 
-    fn call(&mut self, point: Point, exchange: &mut Exchange) -> Flow {
+    fn call(&mut self, point: Point, exchange: &mut Exchange, _caller: Caller<'_>) -> Flow {
         assert_eq!(exchange.point, point, "the exchange knows where it is");
         self.log.borrow_mut().points.push(point);
         (self.answer)(point, exchange)
     }
 
-    fn handle_reset(&mut self, _exchange: &mut Exchange, why: Why) {
+    fn handle_reset(&mut self, _exchange: &mut Exchange, why: Why, _caller: Caller<'_>) {
         self.log.borrow_mut().resets.push(why);
     }
 }

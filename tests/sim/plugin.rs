@@ -6,7 +6,7 @@
 
 use super::plan::{Act, Plan};
 use super::stage::{Event, Shared, Stage};
-use swiftd::conn::{Exchange, Flow, Hooks, Point, Why};
+use swiftd::conn::{Caller, Exchange, Flow, Hooks, Point, Why};
 use swiftd::http::Body;
 
 /// What a response consists of that the plugin makes early.
@@ -39,7 +39,7 @@ impl Hooks for Plugin {
         !self.is_loaded
     }
 
-    fn call(&mut self, point: Point, exchange: &mut Exchange) -> Flow {
+    fn call(&mut self, point: Point, exchange: &mut Exchange, _caller: Caller<'_>) -> Flow {
         assert!(self.is_loaded, "no plugin is loaded");
         let stage = &mut *self.stage.borrow_mut();
         let Some(number) = number(exchange) else {
@@ -68,7 +68,7 @@ impl Hooks for Plugin {
         act(stage, number, point, exchange)
     }
 
-    fn handle_reset(&mut self, exchange: &mut Exchange, why: Why) {
+    fn handle_reset(&mut self, exchange: &mut Exchange, why: Why, _caller: Caller<'_>) {
         let stage = &mut *self.stage.borrow_mut();
         let Some(number) = number(exchange) else {
             return;
