@@ -78,10 +78,9 @@ Limits, bytes (suffixes K, M, G) or numbers
       --small-file N         kept in memory up to this size  [16K]
 
 Other
-      --supervise            a parent process restarts the server if it dies, and
-                             leaves out a plugin that ends it three times a minute
-      --plugin-hang N        with it: seconds until a plugin that does not return
-                             counts as dead  [never]
+      --supervise            a parent restarts the server when it dies and leaves
+                             a plugin out that ends it three times in a minute
+      --plugin-hang N        and when a plugin does not return in N seconds  [off]
       --avoid FEATURE        do without a feature of the kernel; repeatable:
                              openat2, resolve-cached, nowait, cachestat
   -h, --help                 this text

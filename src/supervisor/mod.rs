@@ -155,13 +155,13 @@ impl Supervisor {
                 if let Some(code) = self.handle_end(worker, end, now) {
                     return Ok(Role::Over(code));
                 }
+                crash::reset();
                 running = None;
             }
         }
     }
 
     fn start(&mut self, now: u64) -> io::Result<Start> {
-        crash::reset();
         match fork() {
             Ok(Side::Child(signals)) => Ok(Start::Child(signals)),
             Ok(Side::Parent(child)) => {

@@ -226,7 +226,10 @@ mod tests {
 
     #[test]
     fn a_process_with_threads_is_not_forked() {
-        // The test's own thread is not the only one: the test program's first waits for it.
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || receiver.recv());
         assert!(fork().is_err());
+        drop(sender);
+        assert!(thread.join().unwrap().is_err());
     }
 }
