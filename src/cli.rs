@@ -78,6 +78,9 @@ Limits, bytes (suffixes K, M, G) or numbers
       --small-file N         kept in memory up to this size  [16K]
 
 Other
+      --supervise            a parent restarts the server when it dies and leaves
+                             a plugin out that ends it three times in a minute
+      --plugin-hang N        and when a plugin does not return in N seconds  [off]
       --avoid FEATURE        do without a feature of the kernel; repeatable:
                              openat2, resolve-cached, nowait, cachestat
   -h, --help                 this text
@@ -114,6 +117,8 @@ const OPTIONS: &[&str] = &[
     "cache-files",
     "cache-trust",
     "small-file",
+    "supervise",
+    "plugin-hang",
     "avoid",
     "help",
     "version",
@@ -134,6 +139,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
             Short('v' | 'V') | Long("version") => return Ok(Command::Version),
             Value(root) => {
                 set_root(&mut config, root)?;
+                continue;
+            }
+            Long("supervise") => {
+                config.is_supervised = true;
                 continue;
             }
             Short('r') => "root".to_owned(),
@@ -206,6 +215,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         turn,
         cache,
         site,
+        plugin_hang,
         ..
     } = config;
     match name {
@@ -215,6 +225,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         "write-timeout" => limits.write_timeout = given.seconds()?,
         "linger-timeout" => limits.linger_timeout = given.seconds()?,
         "disk-timeout" => limits.disk_timeout = given.seconds()?,
+        "plugin-hang" => *plugin_hang = Some(given.seconds()?),
         "drain-timeout" => turn.drain_timeout = given.seconds()?,
         "connections" => turn.connections_max = given.number(1, 1 << 24)? as usize,
         "requests" => limits.requests_max = given.number(1, u32::MAX.into())? as u32,

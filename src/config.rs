@@ -27,6 +27,10 @@ pub struct Config {
     pub turn: Turn,
     /// Where bodies of requests are kept that are too large for memory.
     pub temporary: PathBuf,
+    /// Whether a parent restarts the server when it dies.
+    pub is_supervised: bool,
+    /// How long a plugin may keep a supervised server from anything else; `None` for ever.
+    pub plugin_hang: Option<Duration>,
 }
 
 /// The bounds of the loop.
@@ -100,6 +104,8 @@ impl Config {
             limits: Limits::default(),
             turn: Turn::default(),
             temporary: std::env::temp_dir(),
+            is_supervised: false,
+            plugin_hang: None,
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | [`files`] | which files there are: the site on disk and the cache | `sys`, `disk` |
 //! | [`disk`] | the helper thread for whatever could wait for a disk | `sys` |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
+//! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
 //! | [`config`], [`cli`], [`log`] | what the operator sets and reads | nothing |
 //!
@@ -33,6 +34,7 @@ pub mod handler;
 pub mod http;
 pub mod log;
 pub mod server;
+pub mod supervisor;
 pub mod sys;
 #[doc(hidden)]
 pub mod testing;

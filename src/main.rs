@@ -6,7 +6,8 @@ use swiftd::cli::{self, Command};
 use swiftd::config::Config;
 use swiftd::conn::NoHooks;
 use swiftd::server::{Error, Server};
-use swiftd::sys::signal::Signals;
+use swiftd::supervisor::{self, Role, Worker};
+use swiftd::sys::crash;
 
 /// Something went wrong at run time.
 const RUN_TIME: u8 = 1;
@@ -22,18 +23,46 @@ fn main() -> ExitCode {
         Command::Help => print(cli::HELP),
         Command::Version => print(concat!("swiftd ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Serve(config) => match serve(*config) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(code) => ExitCode::from(code),
             Err(error) => fail(RUN_TIME, &error),
         },
     }
 }
 
-fn serve(config: Config) -> Result<(), Error> {
+/// Serves, or has a worker serve. Returns the exit code of this process, whichever it is.
+fn serve(config: Config) -> Result<u8, Error> {
+    let listeners = Server::bind(&config)?;
+    // All of this before the first thread is started: so none of them is interrupted by a signal,
+    // and the worker is whole.
+    let worker = if config.is_supervised {
+        let settings = supervisor::Settings {
+            plugin_hang: config.plugin_hang,
+            drain_timeout: config.turn.drain_timeout,
+        };
+        let role = supervisor::run(listeners, settings);
+        match role.map_err(|error| Error::System("cannot supervise", error))? {
+            Role::Over(code) => return Ok(code),
+            Role::Worker(worker) => worker,
+        }
+    } else {
+        Worker::alone(listeners).map_err(|error| Error::System("cannot take signals", error))?
+    };
+    work(config, worker)?;
+    Ok(0)
+}
+
+fn work(config: Config, worker: Worker) -> Result<(), Error> {
+    crash::install_handler()
+        .map_err(|error| Error::System("cannot handle fatal signals", error))?;
     let root = config.site.root.clone();
-    // Before the first thread is started, so that none of them is interrupted.
-    let signals = Signals::new().map_err(|error| Error::System("cannot take signals", error))?;
-    let server = Server::start(config, Box::new(NoHooks), Some(signals))?;
-    say(&cli::ready_line(&root, server.addresses()));
+    let signals = Some(worker.signals);
+    let server = Server::start_with(worker.listeners, config, Box::new(NoHooks), signals)?;
+    if worker.is_first {
+        say(&cli::ready_line(&root, server.addresses()));
+    } else {
+        say("swiftd: worker restarted");
+    }
+    crash::set_ready();
     server
         .run()
         .map_err(|error| Error::System("cannot wait for events", error))

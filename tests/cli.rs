@@ -68,7 +68,7 @@ fn every_option_of_the_help_is_known() {
     let options: Vec<&str> = words.filter(|word| word.starts_with("--")).collect();
     assert!(options.len() > 25);
     for option in options {
-        if !matches!(option, "--help" | "--version") {
+        if !matches!(option, "--help" | "--version" | "--supervise") {
             // Whatever is wrong with it, it is the value.
             let said = complaint(&run(&[option]), 2);
             assert!(said.contains(&format!("{option} needs a value")), "{said}");
@@ -112,6 +112,8 @@ fn a_wrong_option_is_named_with_its_cure() {
         (&["--body-timeout", "inf"], "expected seconds"),
         (&["--write-timeout", "1e9"], "expected seconds"),
         (&["--linger-timeout", "1s"], "expected seconds"),
+        (&["--plugin-hang", "0"], "expected seconds"),
+        (&["--supervise=yes", "."], "unexpected argument"),
         (&["--connections", "0"], "expected a number from 1 to"),
         (
             &["--connections", "1x"],

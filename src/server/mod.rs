@@ -19,6 +19,7 @@ use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
 use crate::sys::clock;
+use crate::sys::crash;
 use crate::sys::file::Features;
 use crate::sys::poll::Poll;
 use crate::sys::process;
@@ -132,22 +133,46 @@ impl Stopper {
 }
 
 impl Server {
-    /// Opens the root, listens, and starts the disk thread. `signals` come through the loop.
+    /// Listens on every address.
     ///
     /// # Errors
-    /// Something of that is not possible; nothing is left behind.
+    /// One of them is not to be had; nothing is left behind.
+    pub fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
+        let bind = |address| {
+            Listener::bind(address).map_err(|error| Error::Listen(address.clone(), error))
+        };
+        config.listen.iter().map(bind).collect()
+    }
+
+    /// Listens, and starts with that.
+    ///
+    /// # Errors
+    /// As [`Self::bind`] and [`Self::start_with`].
     pub fn start(
         config: Config,
         hooks: Box<dyn Hooks>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
+        Self::start_with(Self::bind(&config)?, config, hooks, signals)
+    }
+
+    /// Opens the root and starts the disk thread. `signals` come through the loop.
+    ///
+    /// # Errors
+    /// Something of that is not possible; nothing is left behind.
+    pub fn start_with(
+        listeners: Vec<Listener>,
+        config: Config,
+        hooks: Box<dyn Hooks>,
+        signals: Option<Signals>,
+    ) -> Result<Self, Error> {
         let Config {
-            listen,
             site,
             mut cache,
             limits,
             mut turn,
             temporary,
+            ..
         } = config;
         fit_descriptors(&mut turn, &mut cache);
         let root = site.root.clone();
@@ -161,7 +186,7 @@ impl Server {
         if let Some(signals) = &signals {
             add(signals.as_fd(), key::SIGNALS).map_err(system("cannot watch signals"))?;
         }
-        let doors = open_doors(&listen, &poll)?;
+        let doors = open_doors(listeners, &poll)?;
         let worker = disk
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
@@ -237,6 +262,7 @@ impl Server {
     /// slot is used again only when no event of this batch can name it any more.
     fn turn(&mut self) -> io::Result<()> {
         let event_count = self.poll.wait(self.patience())?;
+        crash::beat();
         self.core.set_clock();
         for index in 0..event_count {
             if let Some(readiness) = self.poll.event(index) {
@@ -351,23 +377,18 @@ fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
     turn.connections_max = turn.connections_max.min(room.max(1));
 }
 
-/// Listens on every address.
-fn open_doors(listen: &[Address], poll: &Poll) -> Result<Vec<Door>, Error> {
-    let open = |address, key| {
-        let listener = Listener::bind(address)?;
-        poll.add_readable(listener.as_fd(), key)?;
+/// Watches the listeners.
+fn open_doors(listeners: Vec<Listener>, poll: &Poll) -> Result<Vec<Door>, Error> {
+    let open = |(listener, key): (Listener, usize)| {
+        poll.add_readable(listener.as_fd(), key)
+            .map_err(|error| Error::Listen(listener.address().clone(), error))?;
         Ok(Door {
             listener,
             is_ready: true,
         })
     };
-    listen
-        .iter()
-        .zip(key::DOORS..key::SLOTS)
-        .map(|(address, key)| {
-            open(address, key).map_err(|error| Error::Listen(address.clone(), error))
-        })
-        .collect()
+    let keys = key::DOORS..key::SLOTS;
+    listeners.into_iter().zip(keys).map(open).collect()
 }
 
 impl Drop for Server {

@@ -41,7 +41,8 @@ impl fmt::Display for Address {
 pub struct Listener {
     socket: OwnedFd,
     address: Address,
-    /// Device and inode of the path that was made, so that no other is removed.
+    /// Device and inode of the path that was made, so that no other is removed; `None` if it is
+    /// not this listener's to remove.
     file: Option<(u64, u64)>,
 }
 
@@ -111,6 +112,12 @@ impl Listener {
         &self.address
     }
 
+    /// Leaves the path to another process that has this listener too: dropping this one does not
+    /// remove it.
+    pub fn leave_path(&mut self) {
+        self.file = None;
+    }
+
     /// Accepts one connection, non-blocking and close-on-exec.
     ///
     /// # Errors
@@ -139,6 +146,7 @@ impl AsFd for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Address::Unix(path) = &self.address
+            && self.file.is_some()
             && identity(path) == self.file
         {
             // If it cannot be removed, the next start will find it stale.
