@@ -147,6 +147,7 @@ impl Server {
             limits,
             mut turn,
             temporary,
+            ..
         } = config;
         fit_descriptors(&mut turn, &mut cache);
         let root = site.root.clone();

@@ -2,7 +2,7 @@
 //!
 //! Everything here is a safe function over descriptors and bytes. It owns its descriptors, returns
 //! `io::Result`, gives "would block" as a value, and knows nothing of HTTP or of connections.
-//! `polling`, `rustix` and `libc` are named here and nowhere else; `unsafe` is in [`poll`] and
+//! `polling`, `rustix`, `libc` and `inotify` are named here and nowhere else; `unsafe` is in [`poll`] and
 //! in `raw`.
 
 pub mod beneath;
@@ -12,4 +12,6 @@ pub mod poll;
 pub mod process;
 mod raw;
 pub mod signal;
+pub mod small_file;
 pub mod socket;
+pub mod watch;
