@@ -13,6 +13,7 @@
 //! | [`handler`] | static files: what answers when no plugin did | nothing |
 //! | [`files`] | which files there are: the site on disk and the cache | `sys`, `disk` |
 //! | [`disk`] | the helper thread for whatever could wait for a disk | `sys` |
+//! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
@@ -33,6 +34,7 @@ pub mod fuzzing;
 pub mod handler;
 pub mod http;
 pub mod log;
+pub mod plugin;
 pub mod server;
 pub mod supervisor;
 pub mod sys;

@@ -1,9 +1,13 @@
-//! The program: read the command line, run the server, map the end to an exit code.
+//! The program: read the command line and the configuration file, run the server, map the end to an
+//! exit code.
 
+use std::error::Error as Reason;
+use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use swiftd::cli::{self, Command};
-use swiftd::config::Config;
+use swiftd::config::{self, Config};
 use swiftd::conn::NoHooks;
 use swiftd::server::{Error, Server};
 use swiftd::supervisor::{self, Role, Worker};
@@ -13,11 +17,13 @@ use swiftd::sys::crash;
 const RUN_TIME: u8 = 1;
 /// The command line is wrong.
 const USAGE: u8 = 2;
+/// The configuration file is wrong (EX_CONFIG of sysexits.h).
+const CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
-    let command = match cli::parse(std::env::args_os()) {
+    let command = match command(std::env::args_os().collect()) {
         Ok(command) => command,
-        Err(error) => return fail(USAGE, &error),
+        Err((code, error)) => return fail(code, &*error),
     };
     match command {
         Command::Help => print(cli::HELP),
@@ -26,7 +32,24 @@ fn main() -> ExitCode {
             Ok(code) => ExitCode::from(code),
             Err(error) => fail(RUN_TIME, &error),
         },
+        Command::TryPlugin { .. } => {
+            say("swiftd: this build cannot load plugins");
+            ExitCode::from(RUN_TIME)
+        }
     }
+}
+
+/// What is asked for: the command line over the configuration file over the defaults. A slip in the
+/// command line is told first, whatever is in the file.
+fn command(args: Vec<OsString>) -> Result<Command, (u8, Box<dyn Reason>)> {
+    let is_usage = |error: cli::Error| (USAGE, error.into());
+    let command = cli::parse(args.iter().cloned()).map_err(is_usage)?;
+    let Some(path) = command.config_file() else {
+        return Ok(command);
+    };
+    let mut config = Config::new(PathBuf::new());
+    config::file::load(path, &mut config).map_err(|error| (CONFIG, error.into()))?;
+    cli::parse_over(config, args).map_err(is_usage)
 }
 
 /// Serves, or has a worker serve. Returns the exit code of this process, whichever it is.
@@ -34,9 +57,9 @@ fn serve(config: Config) -> Result<u8, Error> {
     let listeners = Server::bind(&config)?;
     // All of this before the first thread is started: so none of them is interrupted by a signal,
     // and the worker is whole.
-    let worker = if config.is_supervised {
+    let worker = if config.plugins.is_supervised {
         let settings = supervisor::Settings {
-            plugin_hang: config.plugin_hang,
+            plugin_hang: config.plugins.hang,
             drain_timeout: config.turn.drain_timeout,
         };
         let role = supervisor::run(listeners, settings);
@@ -76,8 +99,11 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    say(&format!("swiftd: {error}"));
+fn fail(code: u8, error: &dyn Reason) -> ExitCode {
+    // A configuration file may have several faults, each with a line of its own.
+    for line in error.to_string().lines() {
+        say(&format!("swiftd: {line}"));
+    }
     ExitCode::from(code)
 }
 

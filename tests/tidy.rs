@@ -17,6 +17,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("files", &["conn", "disk", "handler", "http", "sys"]),
     ("config", &["conn", "files", "sys"]),
     ("cli", &["config", "server", "sys"]),
+    ("plugin", &["config", "sys"]),
     (
         "server",
         &[
@@ -39,6 +40,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("httpdate", &["http", "fuzzing"]),
     ("memchr", &["http", "files", "fuzzing"]),
     ("lexopt", &["cli"]),
+    ("toml", &["config"]),
+    ("inotify", &["sys"]),
     ("swiftd_timer", &["server"]),
 ];
 

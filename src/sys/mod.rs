@@ -2,8 +2,8 @@
 //!
 //! Everything here is a safe function over descriptors and bytes. It owns its descriptors, returns
 //! `io::Result`, gives "would block" as a value, and knows nothing of HTTP or of connections.
-//! `polling`, `rustix` and `libc` are named here and nowhere else; `unsafe` is in [`poll`],
-//! [`crash`], `fatal` and `raw`.
+//! `polling`, `rustix`, `libc`, `libloading` and `inotify` are named here and nowhere else; the files
+//! with `unsafe` are listed in tests/tidy.rs.
 
 pub mod beneath;
 pub mod clock;
@@ -14,5 +14,7 @@ pub mod poll;
 pub mod process;
 mod raw;
 pub mod signal;
+pub mod small_file;
 pub mod socket;
 pub mod supervise;
+pub mod watch;
