@@ -32,6 +32,7 @@ pub mod fuzzing;
 pub mod handler;
 pub mod http;
 pub mod log;
+pub mod plugin;
 pub mod server;
 pub mod sys;
 #[doc(hidden)]

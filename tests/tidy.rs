@@ -15,6 +15,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("log", &["disk"]),
     ("disk", &["conn", "files", "http", "sys"]),
     ("files", &["conn", "disk", "handler", "http", "sys"]),
+    ("plugin", &["sys"]),
     ("config", &["conn", "files", "sys"]),
     ("cli", &["config", "server", "sys"]),
     (
@@ -34,11 +35,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("polling", &["sys"]),
     ("rustix", &["sys"]),
     ("libc", &["sys"]),
+    ("libloading", &["sys"]),
     ("httparse", &["http", "fuzzing"]),
     ("httpdate", &["http", "fuzzing"]),
     ("memchr", &["http", "files", "fuzzing"]),
     ("lexopt", &["cli"]),
     ("swiftd_timer", &["server"]),
+    ("swiftd_plugin", &["plugin", "sys"]),
 ];
 
 /// What the core must not name: bytes and the time come as arguments.
@@ -64,7 +67,12 @@ const IMPURE: &[&str] = &[
 const PURE: &[&str] = &["http", "conn", "handler"];
 
 /// The only files that opt out of `deny(unsafe_code)`.
-const UNSAFE: &[&str] = &["src/sys/poll.rs", "src/sys/raw.rs"];
+const UNSAFE: &[&str] = &[
+    "src/sys/dl.rs",
+    "src/sys/poll.rs",
+    "src/sys/raw.rs",
+    "src/sys/tls.rs",
+];
 
 /// Past this a file usually holds a second noun. Lines before its tests.
 const LINES_MAX: usize = 500;
@@ -261,7 +269,7 @@ fn the_core_names_no_socket_no_file_and_no_clock() {
 }
 
 #[test]
-fn unsafe_code_is_in_two_files() {
+fn unsafe_code_is_behind_the_fence() {
     let mut offences = Vec::new();
     for source in sources("src").into_iter().chain(sources("timer/src")) {
         let is_allowed = UNSAFE.contains(&&source.path[..]);
