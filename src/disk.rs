@@ -9,7 +9,7 @@ use crate::files::{Found, Key, Settings, Site};
 use crate::http::negotiate::CodingSet;
 use crate::sys::file::{self, Waiting};
 use crate::sys::poll::Waker;
-use crate::sys::process;
+use crate::sys::{process, threads};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -223,6 +223,7 @@ impl Disk {
     }
 
     fn work(&self, temporary: &Path, null: &OwnedFd) {
+        threads::register_own();
         while let Some(job) = self.next_job() {
             if let Some(reply) = perform(job, temporary, null) {
                 self.lock().replies.push(reply);

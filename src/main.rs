@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use swiftd::cli::{self, Command};
 use swiftd::config::{self, Config};
 use swiftd::conn::NoHooks;
+use swiftd::plugin::{Extension, Plugins};
 use swiftd::server::{Error, Server};
-use swiftd::supervisor::{self, Role, Worker};
-use swiftd::sys::crash;
+use swiftd::supervisor::{self, LeftOut, Role, Worker};
+use swiftd::sys::{crash, threads};
 
 /// Something went wrong at run time.
 const RUN_TIME: u8 = 1;
@@ -79,7 +80,8 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
         .map_err(|error| Error::System("cannot handle fatal signals", error))?;
     let root = config.site.root.clone();
     let signals = Some(worker.signals);
-    let server = Server::start_with(worker.listeners, config, Box::new(NoHooks), signals)?;
+    let plugins = plugins(&config, worker.left_out)?;
+    let server = Server::start_with(worker.listeners, config, plugins, signals)?;
     if worker.is_first {
         say(&cli::ready_line(&root, server.addresses()));
     } else {
@@ -89,6 +91,16 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
     server
         .run()
         .map_err(|error| Error::System("cannot wait for events", error))
+}
+
+/// The plugins, if a list of them was given.
+fn plugins(config: &Config, left_out: Vec<LeftOut>) -> Result<Box<dyn Extension>, Error> {
+    let Some(list) = config.plugins.file.clone() else {
+        return Ok(Box::new(NoHooks));
+    };
+    threads::register_own();
+    let plugins = Plugins::start(list, &config.site.root, config.plugins.clone(), left_out);
+    Ok(Box::new(plugins.map_err(Error::Plugins)?))
 }
 
 fn print(text: &str) -> ExitCode {

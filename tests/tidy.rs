@@ -17,7 +17,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("files", &["conn", "disk", "handler", "http", "sys"]),
     ("config", &["conn", "files", "sys"]),
     ("cli", &["config", "server", "sys"]),
-    ("plugin", &["config", "sys"]),
+    ("plugin", &["config", "conn", "http", "supervisor", "sys"]),
     (
         "server",
         &[
@@ -36,13 +36,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("polling", &["sys"]),
     ("rustix", &["sys"]),
     ("libc", &["sys"]),
+    ("libloading", &["sys"]),
     ("httparse", &["http", "fuzzing"]),
     ("httpdate", &["http", "fuzzing"]),
     ("memchr", &["http", "files", "fuzzing"]),
     ("lexopt", &["cli"]),
     ("toml", &["config"]),
     ("inotify", &["sys"]),
-    ("swiftd_timer", &["server"]),
+    ("swiftd_timer", &["plugin", "server"]),
+    ("swiftd_plugin", &["plugin", "sys"]),
 ];
 
 /// What the core must not name: bytes and the time come as arguments.
@@ -69,10 +71,15 @@ const PURE: &[&str] = &["http", "conn", "handler"];
 
 /// The only files that opt out of `deny(unsafe_code)`.
 const UNSAFE: &[&str] = &[
+    "src/sys/abi.rs",
     "src/sys/crash.rs",
+    "src/sys/dl.rs",
     "src/sys/fatal.rs",
+    "src/sys/guest.rs",
     "src/sys/poll.rs",
     "src/sys/raw.rs",
+    "src/sys/table.rs",
+    "src/sys/tls.rs",
 ];
 
 /// Past this a file usually holds a second noun. Lines before its tests.
@@ -270,7 +277,7 @@ fn the_core_names_no_socket_no_file_and_no_clock() {
 }
 
 #[test]
-fn unsafe_code_is_in_few_files() {
+fn unsafe_code_is_behind_the_fence() {
     let mut offences = Vec::new();
     for source in sources("src").into_iter().chain(sources("timer/src")) {
         let is_allowed = UNSAFE.contains(&&source.path[..]);

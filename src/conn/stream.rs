@@ -140,7 +140,8 @@ impl Stream {
     }
 
     /// How long the content is if nothing more is written.
-    pub(super) fn written_bytes(&self) -> u64 {
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
         self.written_bytes
     }
 

@@ -5,7 +5,7 @@ use super::{Server, Share, key, special};
 use crate::conn::{Id, Why};
 use crate::disk::Reply;
 use crate::sys::poll::Readiness;
-use crate::sys::signal::Signals;
+use crate::sys::signal::{Signal, Signals};
 use std::io;
 use std::sync::atomic::Ordering;
 
@@ -18,6 +18,8 @@ impl Server {
         match readiness.key {
             key::DISK => self.handle_replies(),
             key::SIGNALS => self.handle_signals(),
+            key::OUTSIDE | key::PLUGINS => self.core.hooks.handle_ready(readiness),
+            key if key >= key::RESOURCES => self.core.hooks.handle_ready(readiness),
             key if key < key::SLOTS => {
                 if let Some(door) = self.doors.get_mut(key - key::DOORS) {
                     door.is_ready = true;
@@ -93,7 +95,10 @@ impl Server {
     }
 
     fn handle_signals(&mut self) {
-        while let Some(_signal) = self.signals.as_ref().and_then(Signals::next) {
+        while let Some(signal) = self.signals.as_ref().and_then(Signals::next) {
+            if signal == Signal::HangUp && self.core.hooks.hang_up() {
+                continue;
+            }
             // The second one does not wait for anybody.
             self.is_stopped |= self.core.is_draining;
             self.stop();

@@ -8,16 +8,18 @@ mod drive;
 mod error;
 mod events;
 mod slots;
+mod tend;
 
 pub use error::Error;
 
 use crate::config::{Config, Turn};
-use crate::conn::{Context, Hooks, Id, Limits, Origin, Pool, Why};
+use crate::conn::{Context, Id, Limits, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
+use crate::plugin::{Extension, Keys};
 use crate::sys::clock;
 use crate::sys::crash;
 use crate::sys::file::Features;
@@ -40,9 +42,15 @@ use swiftd_timer::{Heap, Timer};
 mod key {
     pub(super) const DISK: usize = 0;
     pub(super) const SIGNALS: usize = 1;
-    pub(super) const DOORS: usize = 2;
+    /// Other threads of plugins.
+    pub(super) const OUTSIDE: usize = 2;
+    /// The list of plugins.
+    pub(super) const PLUGINS: usize = 3;
+    pub(super) const DOORS: usize = 4;
     /// There are at most as many listeners as fit between.
     pub(super) const SLOTS: usize = 256;
+    /// What plugins watch. Slot numbers never get that far.
+    pub(super) const RESOURCES: usize = 1 << 30;
 }
 
 /// Timers that belong to no connection. Slot numbers never get that far.
@@ -87,7 +95,7 @@ pub struct Server {
 /// What every connection is lent.
 struct Core {
     limits: Limits,
-    hooks: Box<dyn Hooks>,
+    hooks: Box<dyn Extension>,
     handler: Static<Store>,
     pool: Pool,
     stamp: Stamp,
@@ -150,7 +158,7 @@ impl Server {
     /// As [`Self::bind`] and [`Self::start_with`].
     pub fn start(
         config: Config,
-        hooks: Box<dyn Hooks>,
+        hooks: Box<dyn Extension>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
         Self::start_with(Self::bind(&config)?, config, hooks, signals)
@@ -163,7 +171,7 @@ impl Server {
     pub fn start_with(
         listeners: Vec<Listener>,
         config: Config,
-        hooks: Box<dyn Hooks>,
+        mut hooks: Box<dyn Extension>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
         let Config {
@@ -186,6 +194,14 @@ impl Server {
         if let Some(signals) = &signals {
             add(signals.as_fd(), key::SIGNALS).map_err(system("cannot watch signals"))?;
         }
+        let keys = Keys {
+            outside: key::OUTSIDE,
+            list: key::PLUGINS,
+            resources: key::RESOURCES,
+        };
+        hooks
+            .attach(&poll, keys)
+            .map_err(system("cannot watch what plugins wait for"))?;
         let doors = open_doors(listeners, &poll)?;
         let worker = disk
             .start(temporary)
@@ -269,6 +285,7 @@ impl Server {
                 self.handle_event(readiness);
             }
         }
+        self.tend();
         for _ in 0..self.ready.len() {
             if let Some(index) = self.ready.pop_front() {
                 self.drive(index);
@@ -291,7 +308,11 @@ impl Server {
         if !self.ready.is_empty() || self.can_accept() {
             return Some(Duration::ZERO);
         }
-        let due = self.timers.next_deadline()?;
+        let due = [self.timers.next_deadline(), self.core.hooks.due()];
+        let due = due.into_iter().flatten().min()?;
+        if due <= self.core.now {
+            return Some(Duration::ZERO);
+        }
         // The clock of this turn is a little old, so one millisecond more does not wake too early.
         let left = due.saturating_sub(self.core.now) + 1;
         Some(Duration::from_millis(left))
@@ -401,6 +422,10 @@ impl Drop for Server {
                     .abort(Why::Stop, &mut self.core.context(id, &slot.socket));
             }
             self.remove(index);
+        }
+        self.core.hooks.stop();
+        for line in self.core.hooks.take_lines() {
+            self.log.error(format_args!("{line}"));
         }
         self.log.flush();
     }

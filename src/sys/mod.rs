@@ -5,11 +5,17 @@
 //! `polling`, `rustix`, `libc`, `libloading` and `inotify` are named here and nowhere else; the files
 //! with `unsafe` are listed in tests/tidy.rs.
 
+pub mod abi;
 pub mod beneath;
+pub mod child;
 pub mod clock;
 pub mod crash;
+pub mod dl;
 mod fatal;
 pub mod file;
+pub mod guest;
+pub mod memfd;
+pub mod outside;
 pub mod poll;
 pub mod process;
 mod raw;
@@ -17,4 +23,7 @@ pub mod signal;
 pub mod small_file;
 pub mod socket;
 pub mod supervise;
+mod table;
+pub mod threads;
+mod tls;
 pub mod watch;
