@@ -125,6 +125,24 @@ fn head_gets_the_head_and_its_content_is_swallowed() {
 }
 
 #[test]
+fn an_answer_to_head_that_is_no_stream_swallows_nothing_of_the_next_one() {
+    let mut peer = owned(|call, exchange| match call {
+        1 => {
+            exchange.response.set_status(Status::OK);
+            Flow::Finished
+        }
+        _ => {
+            greet(1, exchange);
+            Flow::Finished
+        }
+    });
+    peer.receive(request("HEAD", "/s", &[]).as_bytes());
+    peer.send_all();
+    peer.receive(get("/s", &[]).as_bytes());
+    assert_sends_text(&mut peer, &(head("Content-Length: 5\r\n") + "hello"));
+}
+
+#[test]
 fn a_status_without_content_swallows_it_too() {
     for status in [Status::NO_CONTENT, Status::NOT_MODIFIED] {
         let mut written = 0;
