@@ -250,7 +250,7 @@ impl Connection {
         let exchange = self.exchange.as_ref().expect(HAS_EXCHANGE);
         if exchange.stream.is_sending() {
             self.abort(Why::Error, cx);
-            return Step::Wait;
+            return Step::To(State::Close);
         }
         Step::To(self.refuse(Status::INTERNAL_SERVER_ERROR, cx))
     }

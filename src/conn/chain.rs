@@ -34,10 +34,14 @@ pub(super) fn run(exchange: &mut Exchange, hooks: &mut dyn Hooks, caller: Caller
     loop {
         let point = exchange.point;
         match hooks.call(point, exchange, caller) {
-            Flow::GoOn => match following(point) {
-                Some(next) => enter(exchange, next),
-                None => return Verdict::Unclaimed,
-            },
+            Flow::GoOn => {
+                // Whoever lets others answer leaves no answer behind.
+                exchange.response.clear();
+                match following(point) {
+                    Some(next) => enter(exchange, next),
+                    None => return Verdict::Unclaimed,
+                }
+            }
             Flow::Finished if is_answered(exchange) => return Verdict::Complete,
             Flow::Finished if point == Point::SubrequestStart => {
                 exchange.is_claimed = true;

@@ -377,7 +377,11 @@ impl Connection {
         let wait = self.wait();
         let begins_wait = mem::take(&mut self.flags.begins_wait);
         if wait != self.deadline.wait() || (begins_wait && wait == Wait::Hook) {
-            self.deadline = self.deadline.followed_by(wait, cx.now, cx.limits);
+            // Who has taken all that there was owes nothing.
+            self.deadline = match self.output {
+                Some(_) => self.deadline.followed_by(wait, cx.now, cx.limits),
+                None => Deadline::new(wait, cx.now, cx.limits),
+            };
             let wait_ms = self.exchange.as_ref().and_then(|exchange| exchange.wait_ms);
             if wait == Wait::Hook
                 && let Some(wait_ms) = wait_ms

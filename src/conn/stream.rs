@@ -166,7 +166,7 @@ impl Stream {
 
     /// Forgets the stream; a large buffer is not kept.
     pub(super) fn clear(&mut self) {
-        if self.is_started() {
+        if self.is_started() || self.is_discarding {
             *self = Self::default();
         }
     }

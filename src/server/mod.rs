@@ -13,7 +13,7 @@ mod tend;
 pub use error::Error;
 
 use crate::config::{Config, Turn};
-use crate::conn::{Context, Id, Limits, Origin, Pool, Why};
+use crate::conn::{Context, End, Id, Limits, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
 use crate::handler::Static;
@@ -26,7 +26,7 @@ use crate::sys::file::Features;
 use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
-use crate::sys::socket::{Address, Listener};
+use crate::sys::socket::{self, Address, Listener};
 use accept::Door;
 use drive::{Share, Tools};
 use slots::Slots;
@@ -420,6 +420,9 @@ impl Drop for Server {
                 let id = slot.id(index);
                 slot.connection
                     .abort(Why::Stop, &mut self.core.context(id, &slot.socket));
+                if slot.connection.end() == Some(End::Reset) {
+                    socket::reset_on_close(slot.socket.as_fd());
+                }
             }
             self.remove(index);
         }

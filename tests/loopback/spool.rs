@@ -22,6 +22,8 @@ struct Echo {
     ends: Sender<Why>,
 }
 
+impl swiftd::plugin::Extension for Echo {}
+
 impl Hooks for Echo {
     fn is_empty(&self) -> bool {
         false

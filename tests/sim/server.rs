@@ -195,11 +195,14 @@ impl Server {
             }
             Event::Wake(id, plan) => {
                 self.stage.borrow_mut().plans[plan].record.is_woken = true;
-                self.wake(id);
+                self.with(id, |slot, core, id| {
+                    slot.connection.handle_resume(&mut core.context(id))
+                });
             }
             Event::SpuriousWake(client) => {
                 self.with_client(client, |slot, core, id| {
-                    slot.connection.handle_wake(&mut core.context(id))
+                    slot.connection.handle_resume(&mut core.context(id));
+                    slot.connection.handle_wake(&mut core.context(id));
                 });
             }
             Event::Loaded(id, is_fine) => self.with(id, |slot, core, id| {
