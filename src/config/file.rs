@@ -1,7 +1,7 @@
 //! The configuration file: TOML, read into a [`Config`].
 //!
 //! Everything that is wrong is told at once, each with its line and column, what was expected, and
-//! what was probably meant. [`KEYS`] says what there is; a new setting is a row there and a function
+//! what was probably meant. `KEYS` says what there is; a new setting is a row there and a function
 //! that reads it. What the command line says is set afterwards and wins.
 //!
 //! INVARIANT: a `Config` that a faulty file was read into is not used.
