@@ -123,7 +123,7 @@ Plugins
       --try-plugin FILE REQUEST
                              no server: what a plugin answers to a request,
                              as in 'GET /x HTTP/1.1'
-      --reload N             with --try-plugin: load it anew N times  [0]
+      --reload N             load it anew N times, for --try-plugin  [0]
 
 Other
       --avoid FEATURE        do without a feature of the kernel; repeatable:
@@ -224,6 +224,9 @@ pub fn parse_over(
             return Err(unknown(&name));
         }
         if FLAGS.contains(&name.as_str()) {
+            if parser.optional_value().is_some() {
+                return Err(Error(format!("--{name} takes no value")));
+            }
             set_flag(&mut config, &name);
             continue;
         }

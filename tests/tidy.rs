@@ -28,7 +28,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     // Not part of the program.
     ("testing", &["conn", "handler", "http"]),
-    ("fuzzing", &["conn", "handler", "http", "testing"]),
+    ("fuzzing", &["conn", "handler", "http", "plugin", "testing"]),
 ];
 
 /// Crates, and the only modules that may name them.

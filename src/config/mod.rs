@@ -2,7 +2,7 @@
 //!
 //! The bounds of a connection are in [`Limits`], next to the code that keeps
 //! them; this module adds those of the loop and of the files, and puts all of them together. The
-//! configuration file is read in [`file`], what concerns plugins is in `plugins`.
+//! configuration file is read in [`mod@file`], what concerns plugins is in `plugins`.
 
 pub mod file;
 mod plugins;

@@ -139,3 +139,55 @@ pub fn is_value_key(key: &str) -> bool {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=64).contains(&key.len()) && key.bytes().all(is_bare)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_all_behind_the_first_equals_sign() {
+        for (text, wanted) in [
+            ("plugin.a.k=v", ("a", "k", "v")),
+            ("plugin.a_1.Key-2=", ("a_1", "Key-2", "")),
+            ("plugin.a.k=x=y.z = \n", ("a", "k", "x=y.z = \n")),
+        ] {
+            let PluginValue { name, key, value } = PluginValue::parse(text).expect("a value");
+            assert_eq!((&*name, &*key, &*value), wanted);
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_also_when_it_is_read_again() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let path = directory.path().join("swiftd.toml");
+        let write = |text: &str| std::fs::write(&path, text).expect("a file");
+        write("[plugin.a]\nk = 1\nl = 2\n");
+        let mut config = super::super::Config::new(PathBuf::new());
+        file::load(&path, &mut config).expect("a good file");
+        let mut plugins = config.plugins;
+        for text in ["plugin.a.k=3", "plugin.b.m=4", "plugin.a.k=5"] {
+            plugins.override_value(PluginValue::parse(text).expect("a value"));
+        }
+        let show = |values: &PluginValues| format!("{values:?}");
+        assert_eq!(
+            show(&plugins.values),
+            r#"{"a": {"k": "5", "l": "2"}, "b": {"m": "4"}}"#
+        );
+
+        write("[plugin.a]\nk = 6\n[plugin.c]\nn = 7\n");
+        let values = plugins.reload_values().expect("a good file");
+        assert_eq!(
+            show(&values),
+            r#"{"a": {"k": "5"}, "b": {"m": "4"}, "c": {"n": "7"}}"#
+        );
+        write("[plugin.a\n");
+        assert!(plugins.reload_values().is_err());
+        std::fs::remove_file(&path).expect("it was there");
+        assert!(plugins.reload_values().is_err());
+        plugins.config_file = None;
+        assert_eq!(
+            plugins.reload_values().expect("no file to read"),
+            plugins.overrides
+        );
+    }
+}

@@ -41,8 +41,8 @@ impl Debounce {
 
     /// A look is wanted at once.
     pub fn force(&mut self, now: u64) {
-        self.latest = now;
-        self.due = Some(now);
+        self.latest = self.due.map_or(now, |_| self.latest.min(now));
+        self.due = Some(self.due.map_or(now, |due| due.min(now)));
     }
 
     /// When to look.
@@ -156,5 +156,225 @@ impl Schedule {
             return Some(Task::Identify);
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::file::{Kind, Moment};
+    use proptest::prelude::*;
+
+    #[derive(Copy, Clone, Debug)]
+    enum Step {
+        Event,
+        Force,
+        Ask,
+    }
+
+    /// The same as [`Debounce`], by remembering everything since the last look.
+    #[derive(Default)]
+    struct Model {
+        events: Vec<u64>,
+        forces: Vec<u64>,
+    }
+
+    impl Model {
+        fn due(&self) -> Option<u64> {
+            let quiet = self.events.last().map(|last| last + QUIET_MS);
+            let latest = self.events.first().map(|first| first + DELAY_MAX_MS);
+            let forced = self.forces.first().copied();
+            [quiet, latest, forced].into_iter().flatten().min()
+        }
+
+        fn take_due(&mut self, now: u64) -> bool {
+            let is_due = self.due().is_some_and(|due| due <= now);
+            if is_due {
+                *self = Self::default();
+            }
+            is_due
+        }
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
+        let step = prop_oneof![
+            6 => Just(Step::Event),
+            1 => Just(Step::Force),
+            3 => Just(Step::Ask),
+        ];
+        let delay = prop_oneof![4 => 0_u64..120, 1 => 0_u64..1500];
+        prop::collection::vec((delay, step), 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_a_model_that_remembers_everything(steps in steps()) {
+            let (mut debounce, mut model) = (Debounce::default(), Model::default());
+            let mut now = 5000;
+            for (delay, step) in steps {
+                now += delay;
+                match step {
+                    Step::Event => {
+                        debounce.handle_event(now);
+                        model.events.push(now);
+                    }
+                    Step::Force => {
+                        debounce.force(now);
+                        model.forces.push(now);
+                    }
+                    Step::Ask => prop_assert_eq!(debounce.take_due(now), model.take_due(now)),
+                }
+                prop_assert_eq!(debounce.due(), model.due());
+            }
+        }
+
+        #[test]
+        fn a_caller_who_asks_when_due_looks_in_time(steps in steps()) {
+            let mut schedule = Schedule::new(0, true);
+            let mut now = 0;
+            let mut unseen: Option<u64> = None;
+            for (delay, step) in steps {
+                let next = now + delay;
+                while schedule.due() <= next {
+                    now = schedule.due();
+                    let task = schedule.take_due(now);
+                    prop_assert!(task.is_some(), "something was due");
+                    if task == Some(Task::Look) {
+                        let since = unseen.take();
+                        prop_assert!(since.is_some_and(|since| now - since <= DELAY_MAX_MS));
+                    }
+                }
+                now = next;
+                match step {
+                    Step::Event => schedule.handle_event(now),
+                    Step::Force => schedule.force(now),
+                    Step::Ask => continue,
+                }
+                unseen.get_or_insert(now);
+            }
+            prop_assert!(unseen.is_none_or(|since| schedule.due() <= since + DELAY_MAX_MS));
+        }
+    }
+
+    #[test]
+    fn a_look_waits_for_quiet() {
+        let mut debounce = Debounce::default();
+        assert_eq!(debounce.due(), None);
+        debounce.handle_event(1000);
+        debounce.handle_event(1060);
+        assert_eq!(debounce.due(), Some(1160));
+        assert!(!debounce.take_due(1159));
+        assert!(debounce.take_due(1160));
+        assert!(!debounce.take_due(1160), "once");
+    }
+
+    #[test]
+    fn a_look_does_not_wait_for_ever() {
+        let mut debounce = Debounce::default();
+        for now in (1000..3000).step_by(50) {
+            debounce.handle_event(now);
+            if debounce.take_due(now) {
+                assert_eq!(now, 2000);
+                return;
+            }
+        }
+        panic!("starved");
+    }
+
+    #[test]
+    fn a_forced_look_is_due_at_once_and_is_not_put_off() {
+        let mut debounce = Debounce::default();
+        debounce.handle_event(1000);
+        debounce.force(1010);
+        debounce.handle_event(1020);
+        assert_eq!(debounce.due(), Some(1010));
+        assert!(debounce.take_due(1020));
+        assert_eq!(debounce.due(), None, "it was a look at both events as well");
+    }
+
+    fn meta(inode: u64) -> Meta {
+        let moment = Moment {
+            unix_secs: 1,
+            nanos: 2,
+        };
+        Meta {
+            kind: Kind::Regular,
+            device: 3,
+            inode,
+            bytes: 4,
+            modified: moment,
+            changed: moment,
+        }
+    }
+
+    #[test]
+    fn another_identity_is_a_change_but_the_first_one_is_not() {
+        let mut schedule = Schedule::new(0, true);
+        assert!(!schedule.handle_identity(10, Some(meta(1))));
+        assert!(!schedule.handle_identity(20, Some(meta(1))));
+        assert_eq!(schedule.due(), IDENTIFY_EVERY_MS);
+        for (now, identity) in [(1000, Some(meta(2))), (2000, None), (3000, Some(meta(2)))] {
+            assert!(schedule.handle_identity(now, identity), "{now}");
+            assert_eq!(schedule.due(), now + QUIET_MS);
+            assert_eq!(schedule.take_due(now + QUIET_MS), Some(Task::Look));
+        }
+        let mut changed = meta(2);
+        changed.changed.nanos += 1;
+        assert!(schedule.handle_identity(4000, Some(changed)));
+    }
+
+    #[test]
+    fn the_identity_is_asked_at_intervals_that_do_not_pile_up() {
+        let mut schedule = Schedule::new(0, true);
+        assert_eq!(schedule.take_due(4999), None);
+        // The caller was away for a minute.
+        assert_eq!(schedule.take_due(60_000), Some(Task::Identify));
+        assert_eq!(schedule.take_due(60_000), None);
+        assert_eq!(schedule.due(), 65_000);
+    }
+
+    #[test]
+    fn a_directory_that_has_gone_is_tried_each_second_until_it_is_watched() {
+        let mut schedule = Schedule::new(0, true);
+        schedule.handle_gone(100);
+        assert_eq!(
+            schedule.take_due(200),
+            Some(Task::Look),
+            "the file has gone as well"
+        );
+        assert_eq!(schedule.take_due(1099), None);
+        assert_eq!(schedule.take_due(1100), Some(Task::Rewatch));
+        assert_eq!(schedule.take_due(1100), None);
+        assert_eq!(schedule.take_due(2100), Some(Task::Rewatch));
+        schedule.handle_rewatched(2101);
+        assert_eq!(schedule.due(), 2201);
+        assert_eq!(
+            schedule.take_due(2201),
+            Some(Task::Look),
+            "nobody heard what came before"
+        );
+        assert_eq!(schedule.take_due(4999), None);
+
+        let mut schedule = Schedule::new(0, false);
+        assert_eq!(
+            schedule.take_due(1000),
+            Some(Task::Rewatch),
+            "it was never there"
+        );
+        schedule.force(1001);
+        assert_eq!(schedule.take_due(1001), Some(Task::Look));
+    }
+
+    #[test]
+    fn the_end_of_time_is_no_overflow() {
+        let mut schedule = Schedule::new(u64::MAX, false);
+        schedule.handle_event(u64::MAX);
+        schedule.handle_gone(u64::MAX);
+        let tasks = [Task::Rewatch, Task::Look];
+        assert!(
+            schedule
+                .take_due(u64::MAX)
+                .is_some_and(|task| tasks.contains(&task))
+        );
     }
 }

@@ -97,6 +97,7 @@ impl DirectoryWatch {
 
     /// Watches the directory that is at the path now, and only that one. After a success the file
     /// must be looked at: what came between two watches was not heard. May be called at any time.
+    /// It walks the path, which on a remote file system may take a while.
     ///
     /// # Errors
     /// There is no such directory, it may not be read, or there are too many watches.
@@ -143,6 +144,8 @@ impl DirectoryWatch {
         }
     }
 
+    /// Does not wait in practice: the name is in the kernel's memory, for something has just happened
+    /// to it.
     fn look_at_link(&mut self) {
         self.is_link = self.path.is_symlink();
     }
