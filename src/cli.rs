@@ -78,9 +78,9 @@ Limits, bytes (suffixes K, M, G) or numbers
       --small-file N         kept in memory up to this size  [16K]
 
 Other
-      --supervise            a parent restarts the server when it dies and leaves
+      --supervise            a parent restarts the server if it dies and leaves
                              a plugin out that ends it three times in a minute
-      --plugin-hang N        and when a plugin does not return in N seconds  [off]
+      --plugin-hang N        and when a plugin does not return in N s  [off]
       --avoid FEATURE        do without a feature of the kernel; repeatable:
                              openat2, resolve-cached, nowait, cachestat
   -h, --help                 this text

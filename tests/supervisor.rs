@@ -257,6 +257,23 @@ fn a_worker_that_dies_while_it_stops_is_not_restarted() {
 }
 
 #[test]
+fn a_stop_while_no_worker_runs_is_in_good_order() {
+    let root = site();
+    let mut server = start(&root, &[]);
+    for _ in 0..5 {
+        let worker = Worker::of(&server);
+        worker.signal(Signal::KILL);
+        expect_restart(&mut server, &worker, KILLED);
+    }
+    Worker::of(&server).signal(Signal::KILL);
+    assert!(next_line(&mut server).ends_with("; restarting in 1 s (6 times within 60 s)"));
+    server.signal(Signal::TERM);
+    let (status, log) = server.wait();
+    // Two lines for each of the five, and the one of the sixth.
+    assert!(status.success() && log.len() == 11, "{status} {log:?}");
+}
+
+#[test]
 fn the_end_of_the_supervisor_is_the_end_of_the_worker() {
     let root = site();
     let server = start(&root, &[]);
