@@ -57,12 +57,13 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
     let root = config.site.root.clone();
     let signals = Some(worker.signals);
     let server = Server::start_with(worker.listeners, config, Box::new(NoHooks), signals)?;
+    // First, so that whoever acts upon the line finds it so.
+    crash::set_ready();
     if worker.is_first {
         say(&cli::ready_line(&root, server.addresses()));
     } else {
         say("swiftd: worker restarted");
     }
-    crash::set_ready();
     server
         .run()
         .map_err(|error| Error::System("cannot wait for events", error))
