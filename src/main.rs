@@ -82,12 +82,13 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
     let signals = Some(worker.signals);
     let plugins = plugins(&config, worker.left_out)?;
     let server = Server::start_with(worker.listeners, config, plugins, signals)?;
+    // First, so that whoever acts upon the line finds it so.
+    crash::set_ready();
     if worker.is_first {
         say(&cli::ready_line(&root, server.addresses()));
     } else {
         say("swiftd: worker restarted");
     }
-    crash::set_ready();
     server
         .run()
         .map_err(|error| Error::System("cannot wait for events", error))

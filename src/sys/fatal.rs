@@ -68,7 +68,11 @@ pub fn install_handler() -> io::Result<()> {
 }
 
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {
-    let is_loop = thread_id() == LOOP_THREAD.load(Relaxed);
+    let origin = Origin::of(signal, info);
+    // What another process sends reaches any thread. It is meant for all, and of interest is what
+    // the loop was about.
+    let is_foreign = matches!(origin, Origin::Process(_));
+    let is_loop = is_foreign || thread_id() == LOOP_THREAD.load(Relaxed);
     let crumb = if is_loop {
         page().breadcrumb.load(Relaxed)
     } else {
@@ -76,7 +80,6 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, _context: *mut c_void)
     };
     let verdict = if crumb == 0 { OUTSIDE } else { crumb };
     page().verdict.store(verdict, Relaxed);
-    let origin = Origin::of(signal, info);
     write_error(describe(signal, crumb, is_loop, &origin).bytes());
     // It is blocked now and kills when this returns, in the place where it happened.
     // SAFETY: raise(3) may be called from signal handlers.
@@ -87,9 +90,9 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, _context: *mut c_void)
 enum Origin {
     /// An instruction that used this address, or is there.
     Address(usize),
-    /// A process; this one itself if it called abort(3).
-    Process(i32),
-    /// Not told.
+    /// Another process.
+    Process(u32),
+    /// Not told, or this process itself, as in abort(3).
     Unknown,
 }
 
@@ -102,7 +105,12 @@ impl Origin {
         match info.si_code {
             libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => {
                 // SAFETY: these codes come with the sender.
-                Self::Process(unsafe { info.si_pid() })
+                let sender = unsafe { info.si_pid() }.unsigned_abs();
+                if sender == 0 || sender == std::process::id() {
+                    Self::Unknown
+                } else {
+                    Self::Process(sender)
+                }
             }
             1.. if signal != libc::SIGABRT && signal != libc::SIGSYS => {
                 // SAFETY: faults and traps of the kernel come with the address.
@@ -131,11 +139,11 @@ fn describe(signal: c_int, crumb: u32, is_loop: bool, origin: &Origin) -> Line {
             line.text(" address 0x");
             line.number(address, 16);
         }
-        Origin::Process(pid) if pid > 0 && pid.unsigned_abs() != std::process::id() => {
+        Origin::Process(sender) => {
             line.text(" sent by process ");
-            line.number(pid.unsigned_abs() as usize, 10);
+            line.number(sender as usize, 10);
         }
-        Origin::Process(_) | Origin::Unknown => {}
+        Origin::Unknown => {}
     }
     if !is_loop {
         line.text(" on a helper thread");
