@@ -3,12 +3,14 @@
 //! Everything here is a safe function over descriptors and bytes. It owns its descriptors, returns
 //! `io::Result`, gives "would block" as a value, and knows nothing of HTTP or of connections.
 //! `polling`, `rustix`, `libc` and `libloading` are named here and nowhere else; `unsafe` is in
-//! [`poll`], [`dl`], `tls` and `raw`.
+//! [`poll`], [`dl`], `keys`, `tls` and `raw`.
 
 pub mod beneath;
 pub mod clock;
 pub mod dl;
 pub mod file;
+#[cfg(keeps_thread_locals)]
+mod keys;
 pub mod memfd;
 pub mod poll;
 pub mod process;
@@ -16,4 +18,17 @@ mod raw;
 pub mod signal;
 pub mod socket;
 pub mod threads;
+#[cfg(keeps_thread_locals)]
 mod tls;
+/// Where libraries are not unmapped anyway, nothing is kept.
+#[cfg(not(keeps_thread_locals))]
+mod tls {
+    pub(super) fn plugin_at(_: *const std::ffi::c_void) -> Option<usize> {
+        None
+    }
+    pub(super) fn run_here(_: usize) {}
+    pub(super) fn forget(_: usize) {}
+    pub(super) fn count(_: usize) -> usize {
+        0
+    }
+}
