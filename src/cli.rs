@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::config::Config;
+use crate::plugin::trial::Depth;
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
 use lexopt::prelude::*;
@@ -20,6 +21,10 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+    /// Say whether a plugin can be loaded.
+    CheckPlugin(PathBuf),
+    /// Load the plugin of this name from the standard input; the server's own children do it.
+    Trial(String, Depth),
 }
 
 /// What is wrong with the command line, and how to mend it.
@@ -77,6 +82,9 @@ Limits, bytes (suffixes K, M, G) or numbers
       --cache-trust N        milliseconds until a path is checked again  [1000]
       --small-file N         kept in memory up to this size  [16K]
 
+Plugins
+      --check-plugin FILE    say whether this server would load FILE, and end
+
 Other
       --avoid FEATURE        do without a feature of the kernel; repeatable:
                              openat2, resolve-cached, nowait, cachestat
@@ -115,6 +123,7 @@ const OPTIONS: &[&str] = &[
     "cache-trust",
     "small-file",
     "avoid",
+    "check-plugin",
     "help",
     "version",
 ];
@@ -144,6 +153,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
             }
             Long(name) => name.to_owned(),
         };
+        if let Some(depth) = trial(&name) {
+            let plugin = parser.value().unwrap_or_default();
+            let plugin = plugin.to_string_lossy().into_owned();
+            return Ok(Command::Trial(plugin, depth));
+        }
         if !OPTIONS.contains(&name.as_str()) {
             return Err(unknown(&name));
         }
@@ -156,6 +170,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
             "port" => listen.push(port(&value)?),
             "index" => index_names.push(index_name(&value)?),
             "temp-dir" => config.temporary = value.into(),
+            "check-plugin" => return Ok(Command::CheckPlugin(value.into())),
             "avoid" => avoid(&mut config, &value)?,
             _ => set_limit(
                 &mut config,
@@ -198,6 +213,12 @@ pub fn ready_line<'a>(root: &Path, addresses: impl Iterator<Item = &'a Address>)
         root.display(),
         places.join(", ")
     )
+}
+
+fn trial(option: &str) -> Option<Depth> {
+    [Depth::Load, Depth::Unload]
+        .into_iter()
+        .find(|depth| depth.option() == option)
 }
 
 fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), Error> {

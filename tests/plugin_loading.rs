@@ -1,5 +1,7 @@
 //! Real libraries: which are refused and why, which are loaded, work, and leave nothing behind.
 
+#[path = "plugin_loading/child.rs"]
+mod child;
 #[path = "plugin_loading/files.rs"]
 mod files;
 #[path = "support/plugins.rs"]

@@ -17,7 +17,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("files", &["conn", "disk", "handler", "http", "sys"]),
     ("plugin", &["sys"]),
     ("config", &["conn", "files", "sys"]),
-    ("cli", &["config", "server", "sys"]),
+    ("cli", &["config", "plugin", "server", "sys"]),
     (
         "server",
         &[

@@ -1,4 +1,4 @@
-//! System calls that `rustix` does not offer: signalfd, cachestat, options of TCP sockets.
+//! System calls that `rustix` does not offer: signalfd, cachestat, alarm, options of TCP sockets.
 
 #![allow(unsafe_code)]
 
@@ -32,6 +32,12 @@ pub(super) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made this descriptor and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has this process get SIGALRM after so many seconds.
+pub(super) fn alarm(seconds: u32) {
+    // SAFETY: it takes any number and touches no memory.
+    unsafe { libc::alarm(seconds) };
 }
 
 /// Sets an option of a TCP socket whose value is an int.
