@@ -3,6 +3,8 @@
 mod plugins;
 
 use crate::config::{Config, PluginValues, nearest};
+
+use crate::plugin::trial::Depth;
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
 use lexopt::prelude::*;
@@ -36,6 +38,10 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+    /// Say whether a plugin can be loaded.
+    CheckPlugin(PathBuf),
+    /// Load the plugin of this name from the standard input; the server's own children do it.
+    Trial(String, Depth),
 }
 
 impl Command {
@@ -46,7 +52,7 @@ impl Command {
         match self {
             Self::Serve(config) => config.plugins.config_file.as_deref(),
             Self::TryPlugin { config_file, .. } => config_file.as_deref(),
-            Self::Help | Self::Version => None,
+            Self::Help | Self::Version | Self::CheckPlugin(_) | Self::Trial(..) => None,
         }
     }
 }
@@ -124,6 +130,7 @@ Plugins
                              no server: what a plugin answers to a request,
                              as in 'GET /x HTTP/1.1'
       --reload N             load it anew N times, for --try-plugin  [0]
+      --check-plugin FILE    say whether this server would load FILE, and end
 
 Other
       --avoid FEATURE        do without a feature of the kernel; repeatable:
@@ -174,6 +181,7 @@ const OPTIONS: &[&str] = &[
     "reload",
     "plugin-hang",
     "avoid",
+    "check-plugin",
     "help",
     "version",
 ];
@@ -220,6 +228,11 @@ pub fn parse_over(
             }
             Long(name) => name.to_owned(),
         };
+        if let Some(depth) = trial(&name) {
+            let plugin = parser.value().unwrap_or_default();
+            let plugin = plugin.to_string_lossy().into_owned();
+            return Ok(Command::Trial(plugin, depth));
+        }
         if !OPTIONS.contains(&name.as_str()) {
             return Err(unknown(&name));
         }
@@ -239,6 +252,7 @@ pub fn parse_over(
             "port" => listen.push(port(&value)?),
             "index" => index_names.push(index_name(&value)?),
             "temp-dir" => config.temporary = value.into(),
+            "check-plugin" => return Ok(Command::CheckPlugin(value.into())),
             "avoid" => avoid(&mut config, &value)?,
             "config" => config.plugins.config_file = Some(file("config", value)?),
             "plugins" => config.plugins.file = Some(file("plugins", value)?),
@@ -294,6 +308,12 @@ pub fn ready_line<'a>(root: &Path, addresses: impl Iterator<Item = &'a Address>)
         root.display(),
         places.join(", ")
     )
+}
+
+fn trial(option: &str) -> Option<Depth> {
+    [Depth::Load, Depth::Unload]
+        .into_iter()
+        .find(|depth| depth.option() == option)
 }
 
 fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), Error> {

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use swiftd::cli::{self, Command};
 use swiftd::config::{self, Config};
 use swiftd::conn::NoHooks;
+use swiftd::plugin::check::check;
+use swiftd::plugin::trial;
 use swiftd::plugin::{Extension, Plugins};
 use swiftd::server::{Error, Server};
 use swiftd::supervisor::{self, LeftOut, Role, Worker};
@@ -29,6 +31,16 @@ fn main() -> ExitCode {
     match command {
         Command::Help => print(cli::HELP),
         Command::Version => print(concat!("swiftd ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::CheckPlugin(file) => {
+            let report = check(&file);
+            let printed = print(&report.text);
+            if report.is_good {
+                printed
+            } else {
+                ExitCode::from(RUN_TIME)
+            }
+        }
+        Command::Trial(name, depth) => ExitCode::from(trial::run(&name, depth, None)),
         Command::Serve(config) => match serve(*config) {
             Ok(code) => ExitCode::from(code),
             Err(error) => fail(RUN_TIME, &error),

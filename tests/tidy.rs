@@ -16,7 +16,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("disk", &["conn", "files", "http", "sys"]),
     ("files", &["conn", "disk", "handler", "http", "sys"]),
     ("config", &["conn", "files", "sys"]),
-    ("cli", &["config", "server", "sys"]),
+    ("cli", &["config", "plugin", "server", "sys"]),
     ("plugin", &["config", "conn", "http", "supervisor", "sys"]),
     (
         "server",
@@ -76,6 +76,7 @@ const UNSAFE: &[&str] = &[
     "src/sys/dl.rs",
     "src/sys/fatal.rs",
     "src/sys/guest.rs",
+    "src/sys/keys.rs",
     "src/sys/poll.rs",
     "src/sys/raw.rs",
     "src/sys/table.rs",

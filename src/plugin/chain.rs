@@ -210,12 +210,7 @@ impl Runtime {
     }
 
     /// Suspends a request, if anything could ever wake it.
-    fn suspend(
-        &mut self,
-        exchange: &Exchange,
-        index: u16,
-        code: Code,
-    ) -> Result<(), &'static str> {
+    fn suspend(&mut self, exchange: &Exchange, index: u16, code: Code) -> Result<(), &'static str> {
         let Some(record) = self.requests.get_mut(exchange.ticket) else {
             return Err("the request has no record");
         };
@@ -255,7 +250,9 @@ impl Runtime {
             return;
         };
         let (generation, touched) = (Rc::clone(&record.generation), record.touched);
-        for index in (0..generation.instances.len() as u16).filter(|index| touched >> index & 1 == 1) {
+        for index in
+            (0..generation.instances.len() as u16).filter(|index| touched >> index & 1 == 1)
+        {
             let instance = &generation.instances[usize::from(index)];
             let before = clock::monotonic_ms();
             instance.guest.reset(
@@ -270,7 +267,11 @@ impl Runtime {
                 },
                 why as u32,
             );
-            self.note_time(instance, Hook::ConnectionReset, clock::monotonic_ms() - before);
+            self.note_time(
+                instance,
+                Hook::ConnectionReset,
+                clock::monotonic_ms() - before,
+            );
         }
         if let Some(record) = self.requests.end(std::mem::take(&mut exchange.ticket)) {
             self.figures.note(&record, exchange, why);
@@ -338,4 +339,3 @@ fn finished(hook: Hook, exchange: &Exchange) -> Option<&'static str> {
     let claims = hook == Hook::SubrequestStart;
     (!is_complete && !claims).then_some("FINISHED without a status, a body or a stream")
 }
-

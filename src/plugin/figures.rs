@@ -40,23 +40,12 @@ pub(super) struct Figures {
 }
 
 /// The names of [`Why`].
-const ENDS: [&str; 6] = [
-    "done",
-    "client_gone",
-    "deadline",
-    "error",
-    "drain",
-    "stop",
-];
+const ENDS: [&str; 6] = ["done", "client_gone", "deadline", "error", "drain", "stop"];
 
 impl Figures {
     /// The time, if anybody wants to know how long requests take.
     pub(super) fn now_us(&self) -> u64 {
-        if self.is_wanted {
-            clock::fine_us()
-        } else {
-            0
-        }
+        if self.is_wanted { clock::fine_us() } else { 0 }
     }
 
     /// A request has ended.
@@ -82,10 +71,20 @@ impl Figures {
 
     fn describe(&self, out: &mut String) {
         for (class, count) in self.classes.iter().enumerate().skip(1) {
-            line(out, "requests_total", &format!("status=\"{class}xx\""), *count);
+            line(
+                out,
+                "requests_total",
+                &format!("status=\"{class}xx\""),
+                *count,
+            );
         }
         for (end, count) in ENDS.iter().zip(self.broken).skip(1) {
-            line(out, "requests_broken_total", &format!("why=\"{end}\""), count);
+            line(
+                out,
+                "requests_broken_total",
+                &format!("why=\"{end}\""),
+                count,
+            );
         }
         line(out, "response_body_bytes_total", "", self.body_bytes);
         let mut below = 0;
@@ -93,12 +92,26 @@ impl Figures {
             below += count;
             let bound = BUCKETS_US.get(index);
             let bound = bound.map_or("+Inf".to_owned(), |&us| (us as f64 / 1e6).to_string());
-            line(out, "request_seconds_bucket", &format!("le=\"{bound}\""), below);
+            line(
+                out,
+                "request_seconds_bucket",
+                &format!("le=\"{bound}\""),
+                below,
+            );
         }
-        let _ = writeln!(out, "swiftd_request_seconds_sum {}", self.sum_us as f64 / 1e6);
+        let _ = writeln!(
+            out,
+            "swiftd_request_seconds_sum {}",
+            self.sum_us as f64 / 1e6
+        );
         line(out, "request_seconds_count", "", below);
         line(out, "plugin_reloads_total", "result=\"done\"", self.reloads);
-        line(out, "plugin_reloads_total", "result=\"rejected\"", self.rejections);
+        line(
+            out,
+            "plugin_reloads_total",
+            "result=\"rejected\"",
+            self.rejections,
+        );
         line(out, "plugin_instances_stuck", "", self.stuck_count);
         line(out, "plugin_instances_resident", "", self.resident_count);
         if let Some(why) = &self.rejection {
@@ -115,7 +128,12 @@ impl Runtime {
         self.figures.describe(&mut out);
         line(&mut out, "plugin_generation", "", self.current.number);
         line(&mut out, "plugin_requests", "", self.requests.len() as u64);
-        line(&mut out, "plugin_jobs_waiting", "", self.jobs.waiting_count() as u64);
+        line(
+            &mut out,
+            "plugin_jobs_waiting",
+            "",
+            self.jobs.waiting_count() as u64,
+        );
         for instance in &self.current.instances {
             self.describe_instance(&mut out, instance, "current");
         }
@@ -123,7 +141,12 @@ impl Runtime {
             self.describe_instance(&mut out, instance, "draining");
         }
         for name in &self.left_out {
-            line(&mut out, "plugin_left_out", &format!("plugin=\"{name}\""), 1);
+            line(
+                &mut out,
+                "plugin_left_out",
+                &format!("plugin=\"{name}\""),
+                1,
+            );
         }
         for counter in self.outside.counters() {
             let name = String::from_utf8_lossy(&counter.name);
@@ -134,7 +157,10 @@ impl Runtime {
     }
 
     fn describe_instance(&self, out: &mut String, instance: &Rc<Instance>, state: &str) {
-        let who = format!("plugin=\"{}\",generation=\"{}\"", instance.name, instance.since);
+        let who = format!(
+            "plugin=\"{}\",generation=\"{}\"",
+            instance.name, instance.since
+        );
         let version = quoted(instance.library().version());
         let labels = format!("{who},version=\"{version}\",state=\"{state}\"");
         line(out, "plugin_info", &labels, 1);
@@ -157,8 +183,16 @@ impl Runtime {
                 held[kind] += 1;
             }
         }
-        for (kind, count) in ["timer", "watch", "job", "child", "subrequest"].iter().zip(held) {
-            line(out, "plugin_holds", &format!("{who},kind=\"{kind}\""), count);
+        for (kind, count) in ["timer", "watch", "job", "child", "subrequest"]
+            .iter()
+            .zip(held)
+        {
+            line(
+                out,
+                "plugin_holds",
+                &format!("{who},kind=\"{kind}\""),
+                count,
+            );
         }
     }
 }

@@ -13,8 +13,8 @@ use super::{InnerRequest, body};
 use crate::conn::{Caller, Exchange, Point};
 use crate::http::{Body, Status, Version};
 use crate::sys::abi::{
-    AGAIN, Datum, Done, Fire, GO_ON, GONE, Host, INVALID, Id, Lent, Rc as Code, WatchFire,
-    Work, mode, what,
+    AGAIN, Datum, Done, Fire, GO_ON, GONE, Host, INVALID, Id, Lent, Rc as Code, WatchFire, Work,
+    mode, what,
 };
 use crate::sys::child::{Child, Pipes, Spawn};
 use crate::sys::crash::Hook;
@@ -209,9 +209,12 @@ impl<'a> Call<'a> {
             what::DOCROOT if is_path && exchange.point <= Point::Docroot => {
                 Some(exchange.docroot.replace(value.to_vec()).unwrap_or_default())
             }
-            what::PHYSICAL if is_path && hook == Some(Hook::Physical) => {
-                Some(exchange.physical.replace(value.to_vec()).unwrap_or_default())
-            }
+            what::PHYSICAL if is_path && hook == Some(Hook::Physical) => Some(
+                exchange
+                    .physical
+                    .replace(value.to_vec())
+                    .unwrap_or_default(),
+            ),
             _ => None,
         };
         let (Some(replaced), Some(record)) = (replaced, self.record()) else {
@@ -312,7 +315,9 @@ impl Host for Call<'_> {
     }
 
     fn set_status(&mut self, status: u32) -> Code {
-        let status = u16::try_from(status).ok().and_then(Status::new)
+        let status = u16::try_from(status)
+            .ok()
+            .and_then(Status::new)
             .filter(|status| status.code() >= 200);
         match (self.may_respond(), status, self.exchange()) {
             (true, Some(status), Some(exchange)) => {
@@ -447,7 +452,10 @@ impl Host for Call<'_> {
         let kept = if Runtime::is_connection(of) {
             self.runtime.kept.get(&of)
         } else {
-            self.runtime.requests.find_mut(of).map(|record| &record.data)
+            self.runtime
+                .requests
+                .find_mut(of)
+                .map(|record| &record.data)
         };
         kept.into_iter()
             .flatten()
@@ -596,7 +604,9 @@ impl Host for Call<'_> {
             return 0;
         }
         let host = self.get(what::HOST).map(<[u8]>::to_vec);
-        let Some(record) = self.record() else { return 0 };
+        let Some(record) = self.record() else {
+            return 0;
+        };
         if record.depth >= DEPTH_MAX || record.inner_count >= INNER_MAX {
             return 0;
         }

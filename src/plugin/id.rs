@@ -30,7 +30,11 @@ pub(super) fn id(kind: Kind, generation: u64, place: u32) -> u64 {
 
 /// The id of a connection.
 pub(super) fn of_connection(connection: conn::Id) -> u64 {
-    id(Kind::Connection, connection.generation.into(), connection.slot)
+    id(
+        Kind::Connection,
+        connection.generation.into(),
+        connection.slot,
+    )
 }
 
 /// Whether an id is one of `kind`.

@@ -7,14 +7,16 @@ use super::elf::Entry;
 pub use super::prepare::{Looked, Prepared, Refusal, prepare};
 use crate::sys::{dl, memfd, threads};
 use std::ffi::CString;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use swiftd_plugin::abi::{self, Plugin};
 
-/// A plugin's library that is mapped, with its descriptor.
+/// A plugin's library that is mapped, with its descriptor. Dropping it leaves it mapped.
 #[derive(Debug)]
 pub struct Library {
-    prepared: Arc<Prepared>,
+    /// Not dropped with the rest: while it is mapped its path must not become another's.
+    prepared: ManuallyDrop<Arc<Prepared>>,
     handle: dl::Library,
     plugin: Plugin,
     name: String,
@@ -46,7 +48,7 @@ pub fn load(prepared: Arc<Prepared>, name: &str) -> Result<Library, Refusal> {
                 plugin: found.plugin,
                 name: name.to_owned(),
                 version: found.version.as_deref().map_or_else(String::new, text),
-                prepared,
+                prepared: ManuallyDrop::new(prepared),
                 handle,
             })
         }
@@ -191,10 +193,13 @@ impl Library {
     #[must_use = "what is stuck is to be logged and counted"]
     pub fn close_unless(self, hindrance: impl FnOnce() -> Option<String>) -> Closed {
         if self.plugin.flags & abi::flags::RESIDENT != 0 {
-            std::mem::forget(self.prepared);
             return Closed::Resident;
         }
-        unmap(self.handle, self.prepared, hindrance())
+        unmap(
+            self.handle,
+            ManuallyDrop::into_inner(self.prepared),
+            hindrance(),
+        )
     }
 }
 

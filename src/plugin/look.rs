@@ -6,8 +6,9 @@
 
 use super::config::{self, Entry};
 use super::instance::Values;
-use super::library::{self, Prepared, prepare};
+use super::library::{self, Prepared, Refusal, prepare};
 use super::prepare::open_trusted;
+use super::trial::{Depth, trial_command, verdict};
 use crate::config::{PluginSettings, PluginValues};
 use crate::supervisor::LeftOut;
 use crate::sys::file::Opened;
@@ -98,8 +99,7 @@ impl Question {
             }
             Err(error) => return Err(lasting(format!("{list}: {error}"))),
         };
-        let entries =
-            config::parse(&bytes).map_err(|error| lasting(error.describe(&self.list)))?;
+        let entries = config::parse(&bytes).map_err(|error| lasting(error.describe(&self.list)))?;
         let mut values = self
             .settings
             .reload_values()
@@ -145,22 +145,14 @@ impl Question {
             .find(|running| running.name == entry.name && running.values == values);
         let previous = running.map(|running| &*running.prepared);
         let file = entry.library();
-        let looked = prepare(&entry.name, &file, self.number, previous).map_err(|refusal| {
-            Rejection {
-                why: format!(
-                    "{}:{}: {}: {refusal}",
-                    self.list.display(),
-                    entry.line,
-                    entry.name
-                ),
-                is_passing: refusal.is_passing(),
-            }
-        })?;
+        let looked = prepare(&entry.name, &file, self.number, previous)
+            .map_err(|refusal| self.rejection(entry, &refusal))?;
         let source = match looked {
             library::Looked::Same(_) => Source::Running,
             library::Looked::New(prepared) => {
                 let identity = prepared.identity.to_words();
-                let is_left_out = |out: &LeftOut| out.name == entry.name && out.identity == identity;
+                let is_left_out =
+                    |out: &LeftOut| out.name == entry.name && out.identity == identity;
                 if self.left_out.iter().any(is_left_out) {
                     warnings.push(format!(
                         "plugin {} is left out: it has killed the server three times in a minute; \
@@ -187,7 +179,20 @@ impl Question {
         if !self.settings.try_load {
             return Ok(());
         }
-        let _ = (entry, prepared);
-        Ok(())
+        let tried = trial_command(prepared, &entry.name, Depth::Load).and_then(|mut command| {
+            let output = command
+                .output()
+                .map_err(|error| Refusal::new(format!("cannot start a child: {error}")))?;
+            verdict(output.status, &output.stderr)
+        });
+        tried.map_err(|refusal| self.rejection(entry, &refusal))
+    }
+
+    fn rejection(&self, entry: &Entry, refusal: &Refusal) -> Rejection {
+        let (list, line) = (self.list.display(), entry.line);
+        Rejection {
+            why: format!("{list}:{line}: {}: {refusal}", entry.name),
+            is_passing: refusal.is_passing(),
+        }
     }
 }

@@ -16,6 +16,7 @@
 
 mod body;
 mod chain;
+pub mod check;
 pub mod config;
 pub mod elf;
 mod ending;
@@ -33,9 +34,11 @@ mod look;
 pub mod permissions;
 pub mod prepare;
 mod reload;
+mod report;
 mod request;
 mod resource;
 mod runtime;
+pub mod trial;
 pub mod watch;
 
 pub use inner::InnerRequest;

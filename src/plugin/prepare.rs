@@ -4,7 +4,7 @@
 //! happens to the file alone: a mapped library whose file is written to is a mixture of old and
 //! new code.
 
-use super::elf::{self, Findings, Machine};
+use super::elf::{self, Findings, Machine, Problem, Stage};
 use super::identity::Identity;
 use super::permissions;
 use crate::sys::memfd;
@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 pub struct Refusal {
     what: String,
     is_passing: bool,
+    stage: Option<Stage>,
 }
 
 impl Refusal {
@@ -36,6 +37,7 @@ impl Refusal {
         Self {
             what: what.collect(),
             is_passing: false,
+            stage: None,
         }
     }
 
@@ -44,6 +46,19 @@ impl Refusal {
             is_passing: true,
             ..Self::new(what)
         }
+    }
+
+    fn of_file(path: &Path, problem: &Problem) -> Self {
+        Self {
+            stage: Some(problem.stage),
+            ..Self::new(format_args!("{}: {problem}", path.display()))
+        }
+    }
+
+    /// Which check of the file's content failed, if it was one of them.
+    #[must_use]
+    pub fn stage(&self) -> Option<Stage> {
+        self.stage
     }
 
     /// Whether a second try, a moment later, may succeed: the file was just being changed.
@@ -129,7 +144,7 @@ pub fn prepare(
     }
     let own = own_machine()?;
     let findings = elf::check(&bytes, identity.bytes, &own, Some(name));
-    let findings = findings.map_err(|problem| at(&problem))?;
+    let findings = findings.map_err(|problem| Refusal::of_file(path, &problem))?;
     let copy = memfd::sealed(&format!("swiftd:{name}#{generation}"), &bytes);
     let copy = copy.map_err(|error| {
         at(&format_args!(
@@ -245,7 +260,8 @@ fn read_loadable(file: &File, path: &Path, identity: &Identity) -> Result<Vec<u8
         return Err(at(&"it is empty: copy it again"));
     }
     let head = read(identity.bytes.min(HEAD_BYTES))?;
-    let bytes = elf::loadable_bytes(&head, identity.bytes).map_err(|problem| at(&problem))?;
+    let bytes = elf::loadable_bytes(&head, identity.bytes);
+    let bytes = bytes.map_err(|problem| Refusal::of_file(path, &problem))?;
     if bytes > LOADABLE_BYTES_MAX {
         let most = LOADABLE_BYTES_MAX >> 20;
         let what = format!("{bytes} bytes of it are loaded, more than {most} MiB: make it smaller");
@@ -261,7 +277,11 @@ fn read_exactly(file: &File, bytes: u64) -> io::Result<Vec<u8>> {
     Ok(all)
 }
 
-fn own_machine() -> Result<Machine, Refusal> {
+/// What the server was built for.
+///
+/// # Errors
+/// Its own file cannot be read.
+pub fn own_machine() -> Result<Machine, Refusal> {
     let refuse = |what: &dyn fmt::Display| {
         Refusal::new(format_args!(
             "cannot read the server's own file /proc/self/exe: {what}"

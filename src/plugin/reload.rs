@@ -8,10 +8,10 @@
 use super::generation::Generation;
 use super::host::Call;
 use super::instance::Instance;
-pub(super) use super::look::Looked;
-use super::look::{Plan, Question, Running, Source};
 use super::jobs::Task;
 use super::library;
+pub(super) use super::look::Looked;
+use super::look::{Plan, Question, Running, Source};
 use super::runtime::Runtime;
 use super::watch::{Schedule, Task as Chore};
 use crate::config::PluginSettings;
@@ -351,9 +351,9 @@ fn is_as_before(plan: &Plan, current: &Generation) -> bool {
 
 fn reject(why: &str, runtime: &mut Runtime) {
     let number = runtime.current.number;
-    runtime
-        .lines
-        .say(format!("reload rejected: {why}; keeping generation {number}"));
+    runtime.lines.say(format!(
+        "reload rejected: {why}; keeping generation {number}"
+    ));
     runtime.figures.rejections += 1;
     runtime.figures.rejection = Some(why.to_owned());
 }
@@ -465,7 +465,12 @@ impl Runtime {
     /// A place in the shared page that nobody has.
     fn free_slot(&self, made: &[Rc<Instance>]) -> Result<u16, String> {
         let is_used = |slot: u16| {
-            let all = self.current.instances.iter().chain(&self.leaving).chain(made);
+            let all = self
+                .current
+                .instances
+                .iter()
+                .chain(&self.leaving)
+                .chain(made);
             all.into_iter().any(|own| own.guest.slot() == slot)
         };
         (0..crash::ENTRIES_MAX as u16)

@@ -5,16 +5,16 @@
 
 use super::Keys;
 use super::ending::Closing;
+use super::figures::Figures;
 use super::generation::Generation;
 use super::host::Call;
 use super::id::{self, Kind};
 use super::inner::Descent;
 use super::instance::{Instance, Tally};
 use super::jobs::{Finished, Jobs};
+use super::lines::Lines;
 use super::request::{Kept, Record, Requests};
 use super::resource::{Resource, Resources, What};
-use super::figures::Figures;
-use super::lines::Lines;
 use crate::conn;
 use crate::sys::abi::{self, Release};
 use crate::sys::clock;
@@ -86,7 +86,11 @@ impl Runtime {
             outside,
             registrar: None,
             root: Box::default(),
-            keys: Keys { outside: 0, list: 0, resources: 0 },
+            keys: Keys {
+                outside: 0,
+                list: 0,
+                resources: 0,
+            },
             now: clock::monotonic_ms(),
             current: Rc::new(Generation::new(0, Vec::new())),
             requests: Requests::new(),
@@ -128,14 +132,11 @@ impl Runtime {
     pub(super) fn attach(&mut self, registrar: Registrar, keys: Keys) {
         self.keys = keys;
         self.registrar = Some(registrar);
-        let started: Vec<u64> = self
-            .resources
-            .iter()
-            .map(|resource| resource.id)
-            .collect();
+        let started: Vec<u64> = self.resources.iter().map(|resource| resource.id).collect();
         for resource in started {
             if let Err(error) = self.start_watch(resource) {
-                self.lines.say(format!("cannot watch a descriptor: {error}"));
+                self.lines
+                    .say(format!("cannot watch a descriptor: {error}"));
             }
         }
     }
@@ -343,7 +344,9 @@ impl Runtime {
         };
         if repeats {
             // Late ticks are not made up for.
-            let next = self.timers.insert(self.now + u64::from(ms.max(1)), place as u32);
+            let next = self
+                .timers
+                .insert(self.now + u64::from(ms.max(1)), place as u32);
             if let Some(Resource {
                 what: What::Timer { timer, .. },
                 ..
@@ -500,9 +503,12 @@ impl Runtime {
         };
         let key = self.keys.resources + id::place(resource_id);
         match self.resources.find(resource_id).map(|found| &found.what) {
-            Some(What::Watch { fd, rw, .. }) => {
-                registrar.add_raw(*fd, key, rw & abi::ready::READ != 0, rw & abi::ready::WRITE != 0)
-            }
+            Some(What::Watch { fd, rw, .. }) => registrar.add_raw(
+                *fd,
+                key,
+                rw & abi::ready::READ != 0,
+                rw & abi::ready::WRITE != 0,
+            ),
             Some(What::Child { child, .. }) => registrar.add_readable(child.as_fd(), key),
             _ => Ok(()),
         }
@@ -517,7 +523,9 @@ impl Runtime {
         let Some(kept) = self.kept.get_mut(&connection) else {
             return Vec::new();
         };
-        let taken = kept.extract_if(.., |kept| is_wanted(&kept.instance)).collect();
+        let taken = kept
+            .extract_if(.., |kept| is_wanted(&kept.instance))
+            .collect();
         if kept.is_empty() {
             self.kept.remove(&connection);
         }

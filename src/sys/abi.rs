@@ -20,11 +20,11 @@ use std::ffi::c_void;
 use std::os::fd::{OwnedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use swiftd_plugin::abi::{self, Req, Str};
 pub use swiftd_plugin::abi::{
     AGAIN, COMEBACK, ERROR, FINISHED, GO_ON, GONE, INVALID, Id, LIMIT, Plugin, Rc, WAIT_FOR_EVENT,
     WAIT_FOR_FD, cause, flags, level, mode, ready, what, why,
 };
-use swiftd_plugin::abi::{self, Req, Str};
 
 /// The host table in plain Rust. `seat` is what [`Seat::address`] says of some instance, or any
 /// number that a plugin made up.
@@ -176,7 +176,10 @@ pub(super) fn with_host<R>(act: impl FnOnce(&'static mut dyn Host) -> R) -> Opti
 }
 
 /// The same for a request: `None` too if `req` is not the one of the current call.
-pub(super) fn with_request<R>(req: *mut Req, act: impl FnOnce(&'static mut dyn Host) -> R) -> Option<R> {
+pub(super) fn with_request<R>(
+    req: *mut Req,
+    act: impl FnOnce(&'static mut dyn Host) -> R,
+) -> Option<R> {
     let frame = CURRENT.get();
     if frame.is_null() || !ptr::eq(frame.cast(), req) {
         return None;
@@ -323,10 +326,7 @@ pub struct WatchFire {
 }
 
 impl WatchFire {
-    pub(super) fn new(
-        fire: unsafe extern "C" fn(*mut c_void, Id, u32),
-        arg: *mut c_void,
-    ) -> Self {
+    pub(super) fn new(fire: unsafe extern "C" fn(*mut c_void, Id, u32), arg: *mut c_void) -> Self {
         Self { fire, arg }
     }
 

@@ -167,7 +167,9 @@ mod tests {
         let output = output.unwrap();
         assert_eq!(ended(child), 3);
         let mut text = String::new();
-        std::fs::File::from(output).read_to_string(&mut text).unwrap();
+        std::fs::File::from(output)
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "x=y\n/\n");
     }
 

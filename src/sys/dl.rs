@@ -99,11 +99,15 @@ impl Library {
         ThreadLocals { base: self.base }
     }
 
-    /// Hands the library back to the loader. Whether it is unmapped then is not known yet.
+    /// Hands the library back to the loader. Whether it is unmapped then is not known yet. Its
+    /// destructors of thread-locals have run.
     ///
     /// # Errors
     /// The loader's words.
     pub fn close(self) -> Result<(), String> {
+        if let Some(base) = self.base {
+            super::tls::forget(base);
+        }
         let handle = ManuallyDrop::into_inner(self.handle);
         handle.close().map_err(|error| words(&error))
     }

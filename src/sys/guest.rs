@@ -159,10 +159,15 @@ impl Guest {
         let Some(close) = self.plugin.connection_close else {
             return;
         };
-        within(host, Subject::Instance, self.mark(Hook::ConnectionClose), |_| {
-            // SAFETY: the hook of the descriptor with the state that init made.
-            unsafe { close(self.state.get(), connection, why) }
-        });
+        within(
+            host,
+            Subject::Instance,
+            self.mark(Hook::ConnectionClose),
+            |_| {
+                // SAFETY: the hook of the descriptor with the state that init made.
+                unsafe { close(self.state.get(), connection, why) }
+            },
+        );
     }
 
     /// Calls connection_reset for the request that `host` answers for.
@@ -170,10 +175,15 @@ impl Guest {
         let Some(reset) = self.plugin.connection_reset else {
             return;
         };
-        within(host, Subject::Request, self.mark(Hook::ConnectionReset), |req| {
-            // SAFETY: the hook of the descriptor with the state that init made.
-            unsafe { reset(self.state.get(), req, why) }
-        });
+        within(
+            host,
+            Subject::Request,
+            self.mark(Hook::ConnectionReset),
+            |req| {
+                // SAFETY: the hook of the descriptor with the state that init made.
+                unsafe { reset(self.state.get(), req, why) }
+            },
+        );
     }
 
     /// What save writes, at most `bytes_max`; `None` if there is no such hook.
@@ -199,10 +209,15 @@ impl Guest {
     /// Hands over what another version saved; `None` if there is no such hook.
     pub fn restore(&self, host: &mut dyn Host, from_version: u32, blob: &[u8]) -> Option<Rc> {
         let restore = self.plugin.restore?;
-        Some(within(host, Subject::Instance, self.mark(Hook::Restore), |_| {
-            // SAFETY: the blob is valid until the call returns.
-            unsafe { restore(self.state.get(), from_version, lend(Some(blob))) }
-        }))
+        Some(within(
+            host,
+            Subject::Instance,
+            self.mark(Hook::Restore),
+            |_| {
+                // SAFETY: the blob is valid until the call returns.
+                unsafe { restore(self.state.get(), from_version, lend(Some(blob))) }
+            },
+        ))
     }
 }
 

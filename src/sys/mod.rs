@@ -14,6 +14,8 @@ pub mod dl;
 mod fatal;
 pub mod file;
 pub mod guest;
+#[cfg(keeps_thread_locals)]
+mod keys;
 pub mod memfd;
 pub mod outside;
 pub mod poll;
@@ -25,5 +27,18 @@ pub mod socket;
 pub mod supervise;
 mod table;
 pub mod threads;
+#[cfg(keeps_thread_locals)]
 mod tls;
 pub mod watch;
+/// Where libraries are not unmapped anyway, nothing is kept.
+#[cfg(not(keeps_thread_locals))]
+mod tls {
+    pub(super) fn plugin_at(_: *const std::ffi::c_void) -> Option<usize> {
+        None
+    }
+    pub(super) fn run_here(_: usize) {}
+    pub(super) fn forget(_: usize) {}
+    pub(super) fn count(_: usize) -> usize {
+        0
+    }
+}

@@ -1,5 +1,5 @@
-//! System calls that `rustix` does not offer: signalfd, cachestat, options of TCP sockets; and fork
-//! and anonymous memory, made safe.
+//! System calls that `rustix` does not offer: signalfd, cachestat, alarm, options of TCP sockets; and
+//! fork and anonymous memory, made safe.
 
 #![allow(unsafe_code)]
 
@@ -85,6 +85,12 @@ pub(super) fn map(bytes: usize, sharing: i32) -> io::Result<*mut libc::c_void> {
         return Err(io::Error::last_os_error());
     }
     Ok(address)
+}
+
+/// Has this process get SIGALRM after so many seconds.
+pub(super) fn alarm(seconds: u32) {
+    // SAFETY: it takes any number and touches no memory.
+    unsafe { libc::alarm(seconds) };
 }
 
 /// Sets an option of a TCP socket whose value is an int.

@@ -8,7 +8,8 @@
 #![allow(unsafe_code)]
 
 use super::abi::{
-    Datum, Done, Fire, GO_ON, GONE, INVALID, Id, Lent, Rc, Release, Seat, WatchFire, Work, borrow, lend, with_host, with_request,
+    Datum, Done, Fire, GO_ON, GONE, INVALID, Id, Lent, Rc, Release, Seat, WatchFire, Work, borrow,
+    lend, with_host, with_request,
 };
 use super::child::{Spawn, Stream};
 use super::clock;
@@ -106,12 +107,7 @@ unsafe extern "C" fn req_header(req: *mut Req, name: *const c_char, n: usize, nt
     with_request(req, |host| lend(host.header(name, nth))).unwrap_or(Str::ABSENT)
 }
 
-unsafe extern "C" fn req_header_at(
-    req: *mut Req,
-    i: u32,
-    name: *mut Str,
-    value: *mut Str,
-) -> Rc {
+unsafe extern "C" fn req_header_at(req: *mut Req, i: u32, name: *mut Str, value: *mut Str) -> Rc {
     let Some(found) = with_request(req, |host| {
         host.header_at(i)
             .map(|(name, value)| (lend(Some(name)), lend(Some(value))))
@@ -498,4 +494,3 @@ unsafe extern "C" fn response_bytes(req: *mut Req) -> u64 {
 unsafe extern "C" fn figures(this: *mut SelfRef) -> Str {
     with_host(|host| lend(Some(host.figures(this.addr())))).unwrap_or(Str::ABSENT)
 }
-
