@@ -3,12 +3,12 @@
 mod plugins;
 
 use crate::config::{Config, PluginValues, nearest};
-
 use crate::plugin::trial::Depth;
+
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
 use lexopt::prelude::*;
-use plugins::{Trial, file, on_or_off, plugin_value};
+use plugins::{Trial, child_of_trial, file, on_or_off, plugin_value};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -228,7 +228,7 @@ pub fn parse_over(
             }
             Long(name) => name.to_owned(),
         };
-        if let Some(depth) = trial(&name) {
+        if let Some(depth) = child_of_trial(&name) {
             let plugin = parser.value().unwrap_or_default();
             let plugin = plugin.to_string_lossy().into_owned();
             return Ok(Command::Trial(plugin, depth));
@@ -308,12 +308,6 @@ pub fn ready_line<'a>(root: &Path, addresses: impl Iterator<Item = &'a Address>)
         root.display(),
         places.join(", ")
     )
-}
-
-fn trial(option: &str) -> Option<Depth> {
-    [Depth::Load, Depth::Unload]
-        .into_iter()
-        .find(|depth| depth.option() == option)
 }
 
 fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), Error> {

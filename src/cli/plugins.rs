@@ -2,6 +2,7 @@
 
 use super::{Command, Error, Given};
 use crate::config::{Config, PluginValue};
+use crate::plugin::trial::Depth;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -70,4 +71,11 @@ pub(super) fn on_or_off(option: &str, value: &OsStr) -> Result<bool, Error> {
         b"off" => Ok(false),
         _ => Err(Error(format!("--{option} {value:?}: expected on or off"))),
     }
+}
+
+/// How far a child goes that was started to try a library out, if this option says so.
+pub(super) fn child_of_trial(option: &str) -> Option<Depth> {
+    [Depth::Load, Depth::Unload]
+        .into_iter()
+        .find(|depth| depth.option() == option)
 }
