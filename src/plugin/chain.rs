@@ -9,7 +9,6 @@ use super::resource::Resource;
 use super::runtime::Runtime;
 use crate::conn::{Caller, Exchange, Flow, Point, Why};
 use crate::sys::abi::{self, Rc as Code};
-use crate::sys::clock;
 use crate::sys::crash::Hook;
 use std::rc::Rc;
 
@@ -158,7 +157,7 @@ impl Runtime {
         caller: Caller<'_>,
     ) -> Code {
         let instance = &generation.instances[usize::from(entry.index)];
-        let before = clock::monotonic_ms();
+        let watch = self.stopwatch();
         let ticket = exchange.ticket;
         let code = entry.callee.call(&mut Call {
             runtime: self,
@@ -169,7 +168,8 @@ impl Runtime {
                 hook,
             }),
         });
-        self.note_time(instance, hook, clock::monotonic_ms() - before);
+        self.note_time(instance, hook, watch.ms());
+        self.trace(watch, hook, ticket, Some(code));
         if let Some(record) = self.requests.get_mut(ticket) {
             record.forget_lent();
         }
@@ -260,7 +260,8 @@ impl Runtime {
             (0..generation.instances.len() as u16).filter(|index| touched >> index & 1 == 1)
         {
             let instance = &generation.instances[usize::from(index)];
-            let before = clock::monotonic_ms();
+            let watch = self.stopwatch();
+            let ticket = exchange.ticket;
             instance.guest.reset(
                 &mut Call {
                     runtime: self,
@@ -273,11 +274,10 @@ impl Runtime {
                 },
                 why as u32,
             );
-            self.note_time(
-                instance,
-                Hook::ConnectionReset,
-                clock::monotonic_ms() - before,
-            );
+            self.note_time(instance, Hook::ConnectionReset, watch.ms());
+            if instance.guest.has(Hook::ConnectionReset) {
+                self.trace(watch, Hook::ConnectionReset, ticket, None);
+            }
         }
         if let Some(record) = self.requests.end(std::mem::take(&mut exchange.ticket)) {
             self.figures.note(&record, exchange, why);

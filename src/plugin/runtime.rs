@@ -4,6 +4,7 @@
 //! `host`. INVARIANT: no method that `host` uses calls into a plugin.
 
 use super::Keys;
+use super::bench::{Bench, Stopwatch};
 use super::ending::Closing;
 use super::figures::Figures;
 use super::generation::Generation;
@@ -16,7 +17,7 @@ use super::lines::Lines;
 use super::request::{Kept, Record, Requests};
 use super::resource::{Resource, Resources, What};
 use crate::conn;
-use crate::sys::abi::{self, Release};
+use crate::sys::abi::{self, Rc as Code, Release};
 use crate::sys::clock;
 use crate::sys::crash::Hook;
 use crate::sys::outside::Outside;
@@ -70,6 +71,8 @@ pub(super) struct Runtime {
     trigger_due: Option<u64>,
     /// Children that were killed and have not been reaped.
     pub(super) dying: Vec<Resource>,
+    /// Who looks on while a plugin is tried out.
+    pub(super) bench: Option<Rc<Bench>>,
 }
 
 /// How often trigger is called, milliseconds.
@@ -111,6 +114,7 @@ impl Runtime {
             forgotten_count: 0,
             trigger_due: None,
             dying: Vec::new(),
+            bench: None,
         })
     }
 
@@ -385,10 +389,27 @@ impl Runtime {
         hook: Hook,
         call: impl FnOnce(&mut Call<'_>) -> R,
     ) -> R {
-        let before = clock::monotonic_ms();
+        let watch = self.stopwatch();
         let result = call(&mut Call::of_instance(self, instance));
-        self.note_time(instance, hook, clock::monotonic_ms() - before);
+        self.note_time(instance, hook, watch.ms());
+        if instance.guest.has(hook) {
+            self.trace(watch, hook, 0, None);
+        }
         result
+    }
+
+    /// Begins to measure a call.
+    pub(super) fn stopwatch(&self) -> Stopwatch {
+        Stopwatch::start(self.bench.as_ref().is_some_and(|bench| bench.is_tracing()))
+    }
+
+    /// Tells of a call for the request with this ticket, or for none, if somebody looks on.
+    pub(super) fn trace(&mut self, watch: Stopwatch, hook: Hook, ticket: u32, code: Option<Code>) {
+        if self.bench.is_some() {
+            let depth = self.requests.get(ticket).map_or(0, |record| record.depth);
+            let line = watch.line(hook.name(), depth, code);
+            self.lines.say_all(line.into_iter().collect());
+        }
     }
 
     pub(super) fn note_time(&mut self, instance: &Instance, hook: Hook, ms: u64) {
