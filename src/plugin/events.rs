@@ -62,8 +62,17 @@ impl Runtime {
         self.wake(resource.request, abi::cause::JOB, job);
     }
 
+    /// Children that were killed, or that nobody asks for, leave no zombies.
+    fn reap(&mut self) {
+        self.dying.retain_mut(|resource| match &mut resource.what {
+            What::Child { child, .. } => child.status().is_none(),
+            _ => false,
+        });
+    }
+
     /// A watched descriptor or a child's has become ready.
     pub(super) fn handle_ready(&mut self, readiness: Readiness) {
+        self.reap();
         let Some(resource) = self
             .resources
             .at(readiness.key.wrapping_sub(self.keys.resources))
@@ -106,9 +115,6 @@ impl Runtime {
             *status = child.status();
         }
         if status.is_some() {
-            if request == 0 {
-                self.resources.remove(child_id);
-            }
             self.wake(request, abi::cause::CHILD, child_id);
         }
     }
@@ -116,10 +122,7 @@ impl Runtime {
     /// Fires what is due.
     pub(super) fn advance(&mut self, now: u64) {
         self.now = now;
-        self.dying.retain_mut(|resource| match &mut resource.what {
-            What::Child { child, .. } => child.status().is_none(),
-            _ => false,
-        });
+        self.reap();
         while let Some(place) = self.timers.pop_expired(now) {
             self.fire(place as usize);
         }

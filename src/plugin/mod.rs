@@ -97,7 +97,7 @@ pub trait Extension: Hooks {
     }
 
     /// Connections whose request has held an old generation for too long.
-    fn overdue(&self) -> Vec<Id> {
+    fn take_overdue(&mut self) -> Vec<Id> {
         Vec::new()
     }
 
@@ -193,6 +193,7 @@ impl Hooks for Plugins {
     }
 
     fn handle_close(&mut self, id: Id, why: Why) {
+        self.runtime.descents.remove(&id);
         self.runtime.close(id::of_connection(id), why);
     }
 }
@@ -237,8 +238,8 @@ impl Extension for Plugins {
         self.runtime.take_wakes(RESUMPTIONS_MAX)
     }
 
-    fn overdue(&self) -> Vec<Id> {
-        self.reload.overdue(self.runtime.now, &self.runtime)
+    fn take_overdue(&mut self) -> Vec<Id> {
+        self.reload.take_overdue(&self.runtime)
     }
 
     fn take_inner(&mut self) -> Vec<InnerRequest> {

@@ -46,6 +46,9 @@ enum Stage {
 /// How many generations may be draining before the next reload waits.
 const DRAINING_MAX: usize = 4;
 
+/// When requests that still hold an old generation are named again, milliseconds.
+const OVERDUE_AGAIN_MS: u64 = 1000;
+
 /// When a look that fell into a change is repeated, milliseconds.
 const RETRY_MS: u64 = 100;
 
@@ -282,32 +285,35 @@ impl Reload {
         Ok(())
     }
 
-    /// Connections whose requests have held an old generation for too long.
-    pub(super) fn overdue(&self, now: u64, runtime: &Runtime) -> Vec<crate::conn::Id> {
-        let timeout = self.settings.drain_timeout.as_millis();
-        let timeout = u64::try_from(timeout).unwrap_or(u64::MAX);
-        let is_overdue = |since: u64| now.saturating_sub(since) >= timeout;
-        if !self.draining.iter().any(|&(_, since)| is_overdue(since)) {
+    /// Connections whose requests have held an old generation for too long. Whoever has not let go
+    /// of it a little later is named again.
+    pub(super) fn take_overdue(&mut self, runtime: &Runtime) -> Vec<crate::conn::Id> {
+        let (now, timeout) = (runtime.now, self.drain_ms());
+        let mut late = Vec::new();
+        for (generation, since) in &mut self.draining {
+            if now >= since.saturating_add(timeout) {
+                *since = (now + OVERDUE_AGAIN_MS).saturating_sub(timeout);
+                late.extend(generation.upgrade());
+            }
+        }
+        if late.is_empty() {
             return Vec::new();
         }
-        let late: Vec<_> = self
-            .draining
-            .iter()
-            .filter(|&&(_, since)| is_overdue(since))
-            .filter_map(|(generation, _)| generation.upgrade())
-            .collect();
-        runtime
-            .requests
-            .iter()
-            .filter(|record| late.iter().any(|old| Rc::ptr_eq(old, &record.generation)))
+        let is_late = |old: &Rc<Generation>| late.iter().any(|late| Rc::ptr_eq(old, late));
+        let requests = runtime.requests.iter();
+        requests
+            .filter(|record| is_late(&record.generation))
             .map(|record| record.connection)
             .collect()
     }
 
+    fn drain_ms(&self) -> u64 {
+        u64::try_from(self.settings.drain_timeout.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// When the next generation becomes overdue.
     pub(super) fn overdue_at(&self) -> Option<u64> {
-        let timeout = self.settings.drain_timeout.as_millis();
-        let timeout = u64::try_from(timeout).unwrap_or(u64::MAX);
+        let timeout = self.drain_ms();
         let ends = self.draining.iter();
         ends.map(|(_, since)| since.saturating_add(timeout)).min()
     }

@@ -319,12 +319,19 @@ impl Demands for Call<'_> {
     }
 
     fn child_status(&mut self, seat: usize, wanted: Id) -> Result<i32, Code> {
-        match self.own_resource(seat, wanted).map(|found| &mut found.what) {
-            Some(What::Child { child, status }) => {
+        let found = self.own_resource(seat, wanted).ok_or(GONE)?;
+        let is_of_instance = found.request == 0;
+        match &mut found.what {
+            What::Child { child, status } => {
                 if status.is_none() {
                     *status = child.status();
                 }
-                status.ok_or(AGAIN)
+                let status = status.ok_or(AGAIN)?;
+                if is_of_instance {
+                    // Nobody else would end it.
+                    self.runtime.resources.remove(wanted);
+                }
+                Ok(status)
             }
             _ => Err(GONE),
         }
