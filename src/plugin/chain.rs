@@ -275,7 +275,13 @@ impl Runtime {
         }
         if let Some(record) = self.requests.end(std::mem::take(&mut exchange.ticket)) {
             self.figures.note(&record, exchange, why);
+            let is_old = !Rc::ptr_eq(&generation, &self.current);
+            let connection = id::of_connection(record.connection);
             self.let_go(record);
+            // It was busy at the swap. If it ends with this request, `close` follows.
+            if is_old && why == Why::Done {
+                self.leave_connection(connection);
+            }
         }
     }
 
@@ -298,17 +304,22 @@ impl Runtime {
     /// A connection has ended.
     pub(super) fn close(&mut self, connection: u64, why: Why) {
         let generation = Rc::clone(&self.current);
-        let kept = self.take_kept(connection, |_| true);
-        for instance in &generation.instances {
+        let keepers = self.keepers(connection);
+        let gone = keepers.iter().filter(|own| !generation.has(own));
+        // First the calls: what is kept can be asked for until they have returned.
+        for instance in generation.instances.iter().chain(gone) {
             self.close_for(instance, connection, why);
         }
-        for kept in kept {
-            if !generation.has(&kept.instance) {
-                self.close_for(&kept.instance, connection, why);
-            }
+        for kept in self.take_kept(connection, |_| true) {
             let release = (kept.instance, kept.datum.into_release());
             self.releases.borrow_mut().push_back(release);
         }
+    }
+
+    /// The instances that keep something for a connection.
+    pub(super) fn keepers(&self, connection: u64) -> Vec<Rc<Instance>> {
+        let kept = self.kept.get(&connection).into_iter().flatten();
+        kept.map(|kept| Rc::clone(&kept.instance)).collect()
     }
 
     pub(super) fn close_for(&mut self, instance: &Rc<Instance>, connection: u64, why: Why) {
