@@ -342,17 +342,22 @@ impl Runtime {
     /// A connection has ended.
     pub(super) fn close(&mut self, connection: u64, why: Why) {
         let generation = Rc::clone(&self.current);
-        let kept = self.take_kept(connection, |_| true);
-        for instance in &generation.instances {
+        let keepers = self.keepers(connection);
+        let gone = keepers.iter().filter(|own| !generation.has(own));
+        // First the calls: what is kept can be asked for until they have returned.
+        for instance in generation.instances.iter().chain(gone) {
             self.close_for(instance, connection, why);
         }
-        for kept in kept {
-            if !generation.has(&kept.instance) {
-                self.close_for(&kept.instance, connection, why);
-            }
+        for kept in self.take_kept(connection, |_| true) {
             let release = (kept.instance, kept.datum.into_release());
             self.releases.borrow_mut().push_back(release);
         }
+    }
+
+    /// The instances that keep something for a connection.
+    pub(super) fn keepers(&self, connection: u64) -> Vec<Rc<Instance>> {
+        let kept = self.kept.get(&connection).into_iter().flatten();
+        kept.map(|kept| Rc::clone(&kept.instance)).collect()
     }
 
     pub(super) fn close_for(&mut self, instance: &Rc<Instance>, connection: u64, why: Why) {
