@@ -329,7 +329,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         "plugin-hang" => plugins.hang = Some(given.seconds()?),
         "plugin-drain-timeout" => plugins.drain_timeout = given.seconds()?,
         "drain-timeout" => turn.drain_timeout = given.seconds()?,
-        "connections" => turn.connections_max = given.number(1, 1 << 24)? as usize,
+        "connections" => turn.connections_max = given.number(1, 1 << 23)? as usize,
         "requests" => limits.requests_max = given.number(1, u32::MAX.into())? as u32,
         "head-bytes" => limits.head.head_bytes_max = given.number(256, 65_535)? as usize,
         "target-bytes" => limits.head.target_bytes_max = given.number(16, 65_000)? as usize,

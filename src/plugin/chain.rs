@@ -69,7 +69,13 @@ impl Runtime {
             let code = self.invoke(generation, entry, hook, exchange, caller);
             let flow = self.judge(generation, entry.index, hook, code, exchange);
             match flow {
-                Flow::GoOn => place += 1,
+                Flow::GoOn => {
+                    // What it began to answer and then passed on is not the next one's.
+                    if exchange.response.is_complete() {
+                        exchange.response.clear();
+                    }
+                    place += 1;
+                }
                 Flow::Wait => {
                     exchange.resume = place as u32;
                     return flow;

@@ -614,8 +614,12 @@ impl Host for Call<'_> {
         let (parent, depth) = (record.id, record.depth + 1);
         let generation = Rc::clone(&record.generation);
         let made = self.bind(Kind::Subrequest, parent, What::Inner(Inner::default()));
-        if made != 0 {
-            let inner = InnerRequest::new(made, depth, generation, target, host.as_deref());
+        if made != 0
+            && let Some(request) = &self.request
+        {
+            let host = host.as_deref();
+            let origin = request.caller.origin;
+            let inner = InnerRequest::new(made, depth, generation, target, host, origin);
             self.runtime.inner.push_back(inner);
         }
         made

@@ -6,8 +6,9 @@
 use super::generation::Generation;
 use super::resource::{InnerReply, Resource, What};
 use super::runtime::Runtime;
-use crate::conn::Id;
+use crate::conn::{Id, Origin};
 use crate::sys::abi::cause;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// An inner request that is to be started or cancelled.
@@ -17,6 +18,10 @@ pub struct InnerRequest {
     pub id: u64,
     /// Its head; empty if it is to be cancelled.
     pub head: Vec<u8>,
+    /// The other end of the parent's connection.
+    pub peer: Option<SocketAddr>,
+    /// This end of it.
+    pub local: Option<SocketAddr>,
     generation: Option<Rc<Generation>>,
     depth: u8,
 }
@@ -35,20 +40,23 @@ impl InnerRequest {
         generation: Rc<Generation>,
         target: &[u8],
         host: Option<&[u8]>,
+        origin: &dyn Origin,
     ) -> Self {
         let mut head = Vec::with_capacity(target.len() + 64);
         for part in [
             b"GET ",
             target,
-            b" HTTP/1.1\r\nHost: ",
+            b" HTTP/1.0\r\nHost: ",
             host.unwrap_or_default(),
-            b"\r\nConnection: close\r\n\r\n",
+            b"\r\n\r\n",
         ] {
             head.extend_from_slice(part);
         }
         Self {
             id,
             head,
+            peer: origin.peer(),
+            local: origin.local(),
             generation: Some(generation),
             depth,
         }
@@ -58,6 +66,8 @@ impl InnerRequest {
         Self {
             id,
             head: Vec::new(),
+            peer: None,
+            local: None,
             generation: None,
             depth: 0,
         }

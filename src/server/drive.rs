@@ -28,7 +28,7 @@ pub(super) enum Share {
 /// of others, and what a client reads next is still in the processor's cache. A cold file is
 /// brought into memory in the same pieces. Smaller pieces cost up to twice the processor time;
 /// docs/PERFORMANCE.md has the figures.
-const PIECE_BYTES: u64 = 256 * 1024;
+pub(super) const PIECE_BYTES: u64 = 256 * 1024;
 
 /// What the loop lends to a connection that is driven.
 pub(super) struct Tools<'a> {

@@ -1,7 +1,7 @@
 //! What a turn hears: readiness, the disk thread's replies, signals, expired timers. Each is passed
 //! on to the connection that it concerns, which is then queued to be driven.
 
-use super::{Server, Share, key, special};
+use super::{Server, Share, inner, key, special};
 use crate::conn::{Id, Why};
 use crate::disk::Reply;
 use crate::sys::poll::Readiness;
@@ -81,7 +81,7 @@ impl Server {
 
     fn handle_loaded(&mut self, id: Id, result: io::Result<()>) {
         let Some(slot) = self.slots.find_mut(id) else {
-            return;
+            return self.handle_inner_loaded(id, result.is_ok());
         };
         let cx = &mut self.core.context(id, &slot.socket);
         slot.connection.handle_loading(false, cx);
@@ -144,6 +144,7 @@ impl Server {
                 self.is_paused = false;
             }
             special::STOP => self.is_stopped = true,
+            slot if slot >= inner::FIRST_SLOT => self.handle_inner_deadline(slot),
             _ => self.handle_deadline(index),
         }
     }
@@ -179,6 +180,8 @@ impl Server {
             slot.connection
                 .handle_wake(&mut self.core.context(id, &slot.socket));
             self.enqueue(id.slot);
+        } else {
+            self.wake_inner(id, false);
         }
     }
 }

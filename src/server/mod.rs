@@ -7,6 +7,7 @@ mod accept;
 mod drive;
 mod error;
 mod events;
+mod inner;
 mod slots;
 mod tend;
 
@@ -29,6 +30,7 @@ use crate::sys::signal::Signals;
 use crate::sys::socket::{self, Address, Listener};
 use accept::Door;
 use drive::{Share, Tools};
+use inner::Inners;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
@@ -73,6 +75,7 @@ pub struct Server {
     poll: Poll,
     doors: Vec<Door>,
     slots: Slots,
+    inners: Inners,
     timers: Heap<u64, u32>,
     /// Connections that have work left, each at most once (the thesis' job list).
     ready: VecDeque<u32>,
@@ -212,6 +215,7 @@ impl Server {
             poll,
             doors,
             slots: Slots::new(),
+            inners: Inners::default(),
             timers: Heap::new(),
             ready: VecDeque::new(),
             core: Core {
@@ -426,6 +430,7 @@ impl Drop for Server {
             }
             self.remove(index);
         }
+        self.stop_inner();
         self.core.hooks.stop();
         for line in self.core.hooks.take_lines() {
             self.log.error(format_args!("{line}"));

@@ -17,6 +17,8 @@ impl Server {
                 let cx = &mut self.core.context(id, &slot.socket);
                 slot.connection.handle_resume(cx);
                 self.enqueue(id.slot);
+            } else {
+                self.wake_inner(id, true);
             }
         }
         for id in self.core.hooks.overdue() {
@@ -24,8 +26,11 @@ impl Server {
                 let cx = &mut self.core.context(id, &slot.socket);
                 slot.connection.abort(Why::Drain, cx);
                 self.enqueue(id.slot);
+            } else {
+                self.drain_inner(id);
             }
         }
+        self.tend_inner();
         for line in self.core.hooks.take_lines() {
             self.log.error(format_args!("{line}"));
         }

@@ -74,7 +74,9 @@ fn the_c_plugin_answers_as_the_rust_one() {
     let library = Library::compile("hello_c", &source);
     let descriptor = library.symbol(abi::ENTRY).cast::<abi::Plugin>();
     // SAFETY: the symbol is a descriptor, and the library is open until the end of this function.
-    let harness = || unsafe { Harness::of(&*descriptor) };
+    let descriptor = unsafe { *descriptor };
+    // SAFETY: as above.
+    let harness = || unsafe { Harness::of(&descriptor) };
     assert_eq!(harness().name(), "hello_c");
     let answer = harness().config("text", "x").get("/hello_c");
     assert_eq!((answer.status, answer.text()), (200, "x"));
