@@ -200,6 +200,7 @@ impl<'a> Call<'a> {
         let is_path = value.first() == Some(&b'/') && !value.contains(&0);
         let replaced = match what {
             what::TARGET if hook == Some(Hook::UrlRaw) => exchange.set_target(value).ok(),
+            what::QUERY => exchange.request.set_query(value).ok(),
             what::PATH if is_path && exchange.point < Point::HandleSubrequest => {
                 Some(exchange.set_path(value.to_vec()))
             }
@@ -301,8 +302,9 @@ impl Host for Call<'_> {
         let Some(record) = self.record() else {
             return 0;
         };
-        let (id, was_known) = (record.id, std::mem::replace(&mut record.is_known, true));
-        if !was_known {
+        let id = record.id;
+        let is_new = record.ended.is_none() && !std::mem::replace(&mut record.is_known, true);
+        if is_new {
             self.runtime.outside.publish(id);
         }
         id
@@ -371,6 +373,15 @@ impl Host for Call<'_> {
             // What was lent is let go by itself.
             _ => INVALID,
         }
+    }
+
+    fn discard(&mut self, bytes: Lent) {
+        // Letting it go is queued.
+        drop(body::Borrowed::new(
+            bytes,
+            self.instance,
+            &self.runtime.releases,
+        ));
     }
 
     fn set_file(&mut self, file: OwnedFd, offset: u64, bytes: u64) -> Result<(), (OwnedFd, Code)> {
@@ -705,8 +716,13 @@ impl Host for Call<'_> {
 
     fn response(&mut self) -> (u32, u64) {
         self.exchange().map_or((0, 0), |exchange| {
-            let bytes = exchange.stream.written_bytes() + exchange.response.body.bytes();
-            (exchange.response.status.code().into(), bytes)
+            let (response, stream) = (&exchange.response, &exchange.stream);
+            let bytes = stream.written_bytes() + response.body.bytes();
+            // The server's own answers have another status, or content.
+            let is_there =
+                response.is_complete() || stream.is_started() || response.status != Status::OK;
+            let status = if is_there { response.status.code() } else { 0 };
+            (status.into(), bytes)
         })
     }
 
