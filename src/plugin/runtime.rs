@@ -17,6 +17,7 @@ use super::request::{Kept, Record, Requests};
 use super::resource::{Resource, Resources, What};
 use crate::conn;
 use crate::sys::abi::{self, Release};
+use crate::sys::child::Child;
 use crate::sys::clock;
 use crate::sys::crash::Hook;
 use crate::sys::outside::Outside;
@@ -68,8 +69,8 @@ pub(super) struct Runtime {
     pub(super) forgotten_count: u64,
     /// When trigger is called next, if anybody implements it.
     trigger_due: Option<u64>,
-    /// Children that were killed and have not been reaped.
-    pub(super) dying: Vec<Resource>,
+    /// Children that were killed and have not been reaped; nobody asks for them any more.
+    dying: Vec<Child>,
 }
 
 /// How often trigger is called, milliseconds.
@@ -219,7 +220,7 @@ impl Runtime {
         }
     }
 
-    fn handle_job(&mut self, job: u64, is_cancelled: bool) {
+    pub(super) fn handle_job(&mut self, job: u64, is_cancelled: bool) {
         let Some(resource) = self.resources.remove(job) else {
             return;
         };
@@ -243,7 +244,7 @@ impl Runtime {
             .resources
             .at(readiness.key.wrapping_sub(self.keys.resources))
         else {
-            return;
+            return self.reap();
         };
         let (resource_id, request) = (resource.id, resource.request);
         let instance = Rc::clone(&resource.instance);
@@ -265,6 +266,10 @@ impl Runtime {
             What::Child { .. } => self.handle_child(resource_id),
             _ => {}
         }
+    }
+
+    fn reap(&mut self) {
+        self.dying.retain_mut(|child| child.status().is_none());
     }
 
     fn handle_child(&mut self, child_id: u64) {
@@ -291,10 +296,7 @@ impl Runtime {
     /// Fires what is due.
     pub(super) fn advance(&mut self, now: u64) {
         self.now = now;
-        self.dying.retain_mut(|resource| match &mut resource.what {
-            What::Child { child, .. } => child.status().is_none(),
-            _ => false,
-        });
+        self.reap();
         while let Some(place) = self.timers.pop_expired(now) {
             self.fire(place as usize);
         }
@@ -326,7 +328,12 @@ impl Runtime {
     fn call_all(&mut self, hook: Hook) {
         let generation = Rc::clone(&self.current);
         for instance in &generation.instances {
-            self.timed(instance, hook, |call| instance.guest.call(hook, call));
+            let code = self.timed(instance, hook, |call| instance.guest.call(hook, call));
+            if code != abi::GO_ON && hook != Hook::Trigger {
+                let text = format!("{} returned {code}", hook.name());
+                self.lines
+                    .add(&instance.name, abi::level::ERROR, text.as_bytes(), 0);
+            }
         }
     }
 
@@ -441,8 +448,12 @@ impl Runtime {
             What::Child { child, status } => {
                 if status.is_none() {
                     child.end();
-                    if let Some(resource) = self.resources.remove(resource_id) {
-                        self.dying.push(resource);
+                    if let Some(Resource {
+                        what: What::Child { child, .. },
+                        ..
+                    }) = self.resources.remove(resource_id)
+                    {
+                        self.dying.push(child);
                     }
                     return;
                 }
