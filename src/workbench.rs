@@ -404,7 +404,7 @@ mod tests {
             mapping_count: 5,
             descriptor_count,
         };
-        let is_a_leak = |kib, fds, measured_count| {
+        let is_a_leak = |kib: u64, fds: usize, measured_count| {
             let (before, after) = (at(1000, 10), at(1000 + kib, 10 + fds));
             Growth {
                 before,

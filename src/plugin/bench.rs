@@ -3,9 +3,12 @@
 //! The one end is in the runtime, the other with whoever drives it. A server has none of this and
 //! pays one compare for each call.
 
+use super::instance::Instance;
 use super::library::Closed;
+use super::runtime::Runtime;
 use crate::sys::abi::{self, Rc as Code};
 use crate::sys::clock;
+use crate::sys::crash::Hook;
 use std::cell::{Cell, RefCell};
 
 /// What is known of a plugin that is tried out.
@@ -122,6 +125,29 @@ impl Stopwatch {
         let result = code.map_or(String::new(), |code| format!(" \u{2192} {}", name(code)));
         let (ms, us) = (us / 1000, us % 1000);
         Some(format!("{indent}hook {hook}{result} {ms}.{us:03} ms"))
+    }
+}
+
+impl Runtime {
+    /// Begins to measure a call.
+    pub(super) fn stopwatch(&self) -> Stopwatch {
+        Stopwatch::start(self.bench.as_ref().is_some_and(|bench| bench.is_tracing()))
+    }
+
+    /// Tells of a call for the request with this ticket, or for none, if somebody looks on.
+    pub(super) fn trace(
+        &mut self,
+        watch: Stopwatch,
+        instance: &Instance,
+        hook: Hook,
+        ticket: u32,
+        code: Option<Code>,
+    ) {
+        if self.bench.is_some() && instance.guest.has(hook) {
+            let depth = self.requests.get(ticket).map_or(0, |record| record.depth);
+            let line = watch.line(hook.name(), depth, code);
+            self.lines.say_all(line.into_iter().collect());
+        }
     }
 }
 

@@ -5,16 +5,18 @@
 //! | [`config`], [`watch`] | the list of plugins; when to look at it again |
 //! | `look`, [`prepare`], [`permissions`], [`elf`], [`identity`] | what has changed on disk; a checked copy of it |
 //! | [`library`], `instance`, `generation` | a mapped library; one with its state; an ordered list of them |
-//! | `reload` | look → load → init → hand over → swap → drain |
+//! | `reload`, `attempt` | look → load → init → hand over → swap → drain |
 //! | [`trial`], `rehearsal`, [`check`] | loading, beginning and ending one in a child first |
 //! | `ending` | what becomes of an instance that nobody refers to |
 //! | `chain` | the hooks of a request, called at their moments |
 //! | `host`, `body` | what a plugin may ask for during a call |
-//! | `runtime`, `request`, `resource`, `jobs`, `id` | what there is between calls |
+//! | `runtime`, `events` | what there is between calls, and what happens there |
+//! | `request`, `resource`, `inner`, `jobs`, `id` | what is waited for, by whom |
 //! | `figures`, `lines`, `bench` | what the status page, the log and who tries a plugin are told |
 //!
 //! INVARIANT: the loop's thread calls plugins, one at a time, and never from inside a host function.
 
+mod attempt;
 mod bench;
 mod body;
 mod chain;
@@ -22,6 +24,7 @@ pub mod check;
 pub mod config;
 pub mod elf;
 mod ending;
+mod events;
 mod figures;
 mod generation;
 mod host;
@@ -100,7 +103,7 @@ pub trait Extension: Hooks {
     }
 
     /// Connections whose request has held an old generation for too long.
-    fn overdue(&self) -> Vec<Id> {
+    fn take_overdue(&mut self) -> Vec<Id> {
         Vec::new()
     }
 
@@ -227,6 +230,7 @@ impl Hooks for Plugins {
     }
 
     fn handle_close(&mut self, id: Id, why: Why) {
+        self.runtime.descents.remove(&id);
         self.runtime.close(id::of_connection(id), why);
     }
 }
@@ -280,8 +284,8 @@ impl Extension for Plugins {
         self.runtime.take_wakes(RESUMPTIONS_MAX)
     }
 
-    fn overdue(&self) -> Vec<Id> {
-        self.reload.overdue(self.runtime.now, &self.runtime)
+    fn take_overdue(&mut self) -> Vec<Id> {
+        self.reload.take_overdue(&self.runtime)
     }
 
     fn take_inner(&mut self) -> Vec<InnerRequest> {
