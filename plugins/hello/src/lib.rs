@@ -35,3 +35,36 @@ plugin! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Hello;
+    use swiftd_plugin::testing::{Harness, Outgoing};
+
+    #[test]
+    fn it_answers_its_path_with_its_text() {
+        let answer = Harness::<Hello>::new().config("text", "x").get("/hello");
+        assert_eq!((answer.status, answer.text()), (200, "x"));
+        assert_eq!(answer.header("content-type"), Some("text/plain"));
+        assert_eq!(answer.trace, ["subrequest_start", "handle_subrequest"]);
+    }
+
+    #[test]
+    fn without_configuration_it_says_hello() {
+        assert_eq!(Harness::<Hello>::new().get("/hello?a=b").text(), "hello\n");
+    }
+
+    #[test]
+    fn other_paths_are_left_to_the_server() {
+        let mut harness = Harness::<Hello>::new().page("/index.html", "a file");
+        assert_eq!(harness.get("/hello/").status, 404);
+        let page = harness.get("/index.html");
+        assert_eq!((page.text(), page.is_claimed), ("a file", false));
+    }
+
+    #[test]
+    fn head_has_no_content() {
+        let answer = Harness::<Hello>::new().send(Outgoing::new("HEAD", "/hello"));
+        assert_eq!((answer.status, answer.text()), (200, ""));
+    }
+}

@@ -60,6 +60,7 @@ mod plugin;
 mod request;
 mod response;
 mod spawn;
+pub mod testing;
 mod work;
 
 pub use core::ffi::CStr;
