@@ -65,9 +65,12 @@ fn header(view: &View, listing: &Listing, page: &mut String) {
     }
     page.push_str("<h1><bdi>");
     escape::html(&escape::visible(current), page);
-    page.push_str("</bdi></h1>\n<p>");
-    summary(listing, page);
-    page.push_str("</p>\n");
+    page.push_str("</bdi></h1>\n");
+    if !listing.entries.is_empty() {
+        page.push_str("<p>");
+        summary(listing, page);
+        page.push_str("</p>\n");
+    }
     if listing.is_cut {
         let _ = writeln!(
             page,
@@ -79,6 +82,7 @@ fn header(view: &View, listing: &Listing, page: &mut String) {
     page.push_str("</header>\n");
 }
 
+/// Counts of what there is, and how much it is.
 fn summary(listing: &Listing, page: &mut String) {
     let files = || {
         listing
@@ -88,29 +92,26 @@ fn summary(listing: &Listing, page: &mut String) {
     };
     let file_count = files().count();
     let directory_count = listing.entries.len() - file_count;
+    match directory_count {
+        0 => {}
+        1 => page.push_str("1 directory"),
+        _ => {
+            let _ = write!(page, "{} directories", thousands(directory_count as u64));
+        }
+    }
+    if file_count == 0 {
+        return;
+    }
+    let comma = if directory_count > 0 { ", " } else { "" };
+    let plural = if file_count > 1 { "s" } else { "" };
     let bytes = files().fold(0u64, |sum, file| sum.saturating_add(file.bytes));
-    let directories = if directory_count == 1 {
-        "directory"
-    } else {
-        "directories"
-    };
-    let plural = if file_count == 1 { "" } else { "s" };
-    let (directory_count, file_count) = (
-        thousands(directory_count as u64),
-        thousands(file_count as u64),
-    );
     let _ = write!(
         page,
-        "{directory_count} {directories}, {file_count} file{plural}"
+        "{comma}{} file{plural}, <span title=\"{} bytes\">{}</span>",
+        thousands(file_count as u64),
+        thousands(bytes),
+        human(bytes)
     );
-    if bytes > 0 {
-        let _ = write!(
-            page,
-            ", <span title=\"{} bytes\">{}</span>",
-            thousands(bytes),
-            human(bytes)
-        );
-    }
 }
 
 fn table(view: &View, listing: &Listing, is_root: bool, page: &mut String) {

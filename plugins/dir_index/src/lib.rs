@@ -196,13 +196,9 @@ impl DirIndex {
                 Some(Err(_)) => return Flow::Error,
                 Some(Ok(verdict)) => (place.clone(), verdict),
             },
-            progress => {
-                // Of a pass before a rewrite.
-                if let Some(progress) = progress {
-                    *progress = Progress::Passed;
-                }
+            _ => {
                 let Some(place) = place(req) else {
-                    return Flow::GoOn;
+                    return pass(req);
                 };
                 match self.recall(&place, req.host().now_ms()) {
                     Some(verdict) => (place, verdict),
@@ -228,14 +224,14 @@ impl DirIndex {
                 let name = self.settings.index_names[index].as_bytes();
                 let file = [req.physical().unwrap_or_default(), name].concat();
                 match req.set_physical(file) {
-                    Ok(()) => keep(req, Progress::Passed, Flow::GoOn),
+                    Ok(()) => pass(req),
                     Err(_) => Flow::Error,
                 }
             }
             Verdict::Directory if self.settings.is_listing => {
                 keep(req, Progress::Listing(place), Flow::GoOn)
             }
-            Verdict::Directory | Verdict::Missing => keep(req, Progress::Passed, Flow::GoOn),
+            Verdict::Directory | Verdict::Missing => pass(req),
         }
     }
 
@@ -319,6 +315,14 @@ fn place(req: &Request) -> Option<Place> {
         return None;
     }
     Place::new(req.docroot()?, physical)
+}
+
+/// The request is not ours, whatever it was before a rewrite.
+fn pass(req: &mut Request) -> Flow {
+    if let Some(progress) = req.data::<Progress>() {
+        *progress = Progress::Passed;
+    }
+    Flow::GoOn
 }
 
 fn keep(req: &mut Request, progress: Progress, flow: Flow) -> Flow {

@@ -105,7 +105,7 @@ mod tests {
 
     fn entry(name: &str, kind: Kind, bytes: u64, modified: i64) -> Entry {
         Entry {
-            name: name.into(),
+            name: name.as_bytes().into(),
             kind,
             bytes,
             modified,

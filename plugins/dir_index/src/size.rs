@@ -8,18 +8,18 @@ pub(crate) fn human(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    // Tenths, rounded. Where rounding makes a full 1024 of a unit, it is one of the next.
-    let mut unit = 0;
-    let tenths = |unit: usize| {
+    let rounded = |times: u128, unit: usize| {
         let shift = 10 * (unit + 1);
-        (u128::from(bytes) * 10 + (1 << (shift - 1))) >> shift
+        (u128::from(bytes) * times + (1 << (shift - 1))) >> shift
     };
-    while unit + 1 < UNITS.len() && tenths(unit) >= 10_235 {
+    // Where rounding makes a full 1024 of a unit, it is one of the next.
+    let mut unit = 0;
+    while unit + 1 < UNITS.len() && rounded(1, unit) >= 1024 {
         unit += 1;
     }
-    match tenths(unit) {
+    match rounded(10, unit) {
         tenths @ 0..100 => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
-        tenths => format!("{} {}", (tenths + 5) / 10, UNITS[unit]),
+        _ => format!("{} {}", rounded(1, unit), UNITS[unit]),
     }
 }
 
