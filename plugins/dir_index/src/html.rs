@@ -199,7 +199,7 @@ fn row(entry: &Entry, page: &mut String) {
     let (day, minute) = (date.day(), date.minute());
     let _ = writeln!(
         page,
-        "<td><time datetime=\"{date}\" title=\"{date}\">{day}<span> {minute}</span></time></td></tr>"
+        "<td><time datetime=\"{date}\" title=\"{date}\">{day} {minute}</time></td></tr>"
     );
 }
 
