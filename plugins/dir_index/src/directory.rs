@@ -247,3 +247,113 @@ fn pending(path: &Path) -> io::Result<Vec<Option<std::ffi::OsString>>> {
 fn outside() -> io::Error {
     io::Error::new(ErrorKind::NotFound, "outside of the document root")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_place_is_beneath_its_root_and_not_hidden() {
+        let place = |root: &str, physical: &str| {
+            let place = Place::new(root.as_bytes(), physical.as_bytes())?;
+            Some(place.relative.to_str().unwrap().to_owned())
+        };
+        for (root, physical, expected) in [
+            ("/srv/www", "/srv/www/", Some("")),
+            ("/srv/www", "/srv/www/a/b/", Some("a/b/")),
+            ("/srv/www/", "/srv/www/a/", Some("a/")),
+            ("/", "/a/", Some("a/")),
+            ("/srv/www", "/srv/www", None),
+            ("/srv/www", "/srv/www2/", None),
+            ("/srv/www", "/srv/", None),
+            ("/srv/www", "/srv/www/../x/", None),
+            ("/srv/www", "/srv/www/.git/", None),
+            ("/srv/www", "/srv/www/a/.b/c/", None),
+            ("/srv/.www", "/srv/.www/a/", Some("a/")),
+            ("www", "www/a/", None),
+            ("", "/a/", None),
+        ] {
+            let found = place(root, physical);
+            assert_eq!(found.as_deref(), expected, "{root} {physical}");
+        }
+    }
+
+    /// A root with links of all kinds, and what is above it.
+    fn links() -> (tempfile::TempDir, PathBuf) {
+        let above = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(above.path()).unwrap().join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/f"), "").unwrap();
+        for (name, target) in [
+            ("to-b", "a/b"),
+            ("a/b/up", "../.."),
+            ("a/b/out", "../../.."),
+            ("a/b/back", "../../../root/a"),
+            ("chain", "to-b/up/a"),
+            ("absolute", "/"),
+            ("through", "absolute/etc"),
+            ("loop", "./loop"),
+            ("twice", "twice/twice"),
+            ("broken", "nowhere"),
+        ] {
+            symlink(target, root.join(name)).unwrap();
+        }
+        (above, root)
+    }
+
+    #[test]
+    fn links_are_followed_within_the_root_only() {
+        let (_above, root) = links();
+        for (path, expected) in [
+            ("", Some("")),
+            ("a/./b/", Some("a/b")),
+            ("to-b", Some("a/b")),
+            ("to-b/up/a/f", Some("a/f")),
+            ("chain/b", Some("a/b")),
+            ("a/b/out", None),
+            ("a/b/back", None),
+            ("absolute", None),
+            ("through", None),
+            ("loop", None),
+            ("twice", None),
+            ("broken", None),
+            ("..", None),
+            ("a/../..", None),
+            ("a/f/x", None),
+        ] {
+            let found = resolve(&root, Path::new(path)).ok();
+            assert_eq!(found, expected.map(|path| root.join(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_was_swapped_for_one_outside_is_not_read() {
+        let (_above, root) = links();
+        // As if a component had become a link after the walk.
+        let swapped = root.join("a/b/out");
+        let error = read_held(&root, &swapped).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let inside = read_held(&root, &root.join("to-b")).unwrap();
+        assert_eq!(inside.count(), 3);
+        let file = read_held(&root, &root.join("a/f")).unwrap_err();
+        assert_eq!(file.kind(), ErrorKind::NotADirectory);
+    }
+
+    #[test]
+    fn the_root_itself_may_be_a_link() {
+        let (above, root) = links();
+        let link = above.path().join("link");
+        symlink(&root, &link).unwrap();
+        let physical = [link.as_os_str().as_bytes(), b"/to-b/"].concat();
+        let place = Place::new(link.as_os_str().as_bytes(), &physical).unwrap();
+        assert_eq!(place.look(&[]), Verdict::Directory);
+        let names = ["x".to_owned(), "f".to_owned()];
+        assert_eq!(place.look(&names), Verdict::Directory);
+        let place = Place {
+            relative: "a".into(),
+            ..place
+        };
+        assert_eq!(place.look(&names), Verdict::Index(1));
+    }
+}

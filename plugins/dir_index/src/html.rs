@@ -12,12 +12,13 @@ use crate::escape;
 use crate::order::{Key, Order};
 use crate::size::{human, thousands};
 
-/// About what a row takes, bytes.
-const ROW_BYTES: usize = 230;
+/// About what a page without rows takes, bytes; and what a row does.
+const PAGE_BYTES: usize = 8 << 10;
+const ROW_BYTES: usize = 200;
 
 /// The whole page.
 pub(crate) fn page(view: &View, listing: &Listing) -> String {
-    let mut page = String::with_capacity(8 << 10 | listing.entries.len() * ROW_BYTES);
+    let mut page = String::with_capacity(PAGE_BYTES + listing.entries.len() * ROW_BYTES);
     head(view, &mut page);
     header(view, listing, &mut page);
     page.push_str("<main>\n<div class=\"card\">\n");
@@ -105,13 +106,17 @@ fn summary(listing: &Listing, page: &mut String) {
     let comma = if directory_count > 0 { ", " } else { "" };
     let plural = if file_count > 1 { "s" } else { "" };
     let bytes = files().fold(0u64, |sum, file| sum.saturating_add(file.bytes));
-    let _ = write!(
-        page,
-        "{comma}{} file{plural}, <span title=\"{} bytes\">{}</span>",
-        thousands(file_count as u64),
-        thousands(bytes),
-        human(bytes)
-    );
+    let file_count = thousands(file_count as u64);
+    let _ = write!(page, "{comma}{file_count} file{plural}, <span");
+    size(bytes, page);
+    page.push_str("</span>");
+}
+
+/// The end of a start tag with the exact size as its title, and the size for people.
+fn size(bytes: u64, page: &mut String) {
+    let plural = if bytes == 1 { "" } else { "s" };
+    let (exact, short) = (thousands(bytes), human(bytes));
+    let _ = write!(page, " title=\"{exact} byte{plural}\">{short}");
 }
 
 fn table(view: &View, listing: &Listing, is_root: bool, page: &mut String) {
@@ -191,15 +196,16 @@ fn row(entry: &Entry, page: &mut String) {
     match entry.kind {
         Kind::Directory => page.push_str("<td>–</td>"),
         Kind::File => {
-            let (exact, bytes) = (thousands(entry.bytes), human(entry.bytes));
-            let _ = write!(page, "<td title=\"{exact} bytes\">{bytes}</td>");
+            page.push_str("<td");
+            size(entry.bytes, page);
+            page.push_str("</td>");
         }
     }
     let date = Date::of_unix(entry.modified);
     let (day, minute) = (date.day(), date.minute());
     let _ = writeln!(
         page,
-        "<td><time datetime=\"{date}\" title=\"{date}\">{day} {minute}</time></td></tr>"
+        "<td><time datetime=\"{date}\">{day} {minute}</time></td></tr>"
     );
 }
 

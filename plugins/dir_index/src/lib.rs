@@ -362,18 +362,22 @@ fn fill(req: &mut Request, view: &View, page: String) -> swiftd_plugin::Result<(
 
 /// A status alone: the server has a page for it.
 fn fail(req: &mut Request, error: &io::Error) -> Flow {
-    let status = match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => 404,
-        ErrorKind::PermissionDenied => 403,
-        _ => {
-            let path = String::from_utf8_lossy(req.path());
-            req.host()
-                .error(format_args!("cannot list {path}: {error}"));
-            500
-        }
-    };
+    let status = status_of(error.kind());
+    if status == 500 {
+        let path = String::from_utf8_lossy(req.path());
+        req.host()
+            .error(format_args!("cannot list {path}: {error}"));
+    }
     let result = req.set_status(status);
     finished(req, result)
+}
+
+fn status_of(error: ErrorKind) -> u16 {
+    match error {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => 404,
+        ErrorKind::PermissionDenied => 403,
+        _ => 500,
+    }
 }
 
 fn unavailable(req: &mut Request) -> Flow {
@@ -390,5 +394,75 @@ fn finished(req: &Request, result: swiftd_plugin::Result<()>) -> Flow {
             req.host().error(format_args!("cannot respond: {error}"));
             Flow::Error
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swiftd_plugin::testing::Harness;
+
+    #[test]
+    fn lists_that_are_being_sent_have_a_bound() {
+        Harness::<DirIndex>::new().plugin(|plugin| {
+            let large = plugin.share(SENDING_BYTES_MAX + 1);
+            assert!(large.is_some(), "a single one may be larger");
+            assert!(plugin.share(1).is_none());
+            drop(large);
+            let half = plugin.share(SENDING_BYTES_MAX / 2);
+            let other = plugin.share(SENDING_BYTES_MAX / 2);
+            assert!(half.is_some() && other.is_some());
+            assert!(plugin.share(2).is_none());
+            drop((half, other));
+            assert_eq!(plugin.sending_bytes.get(), 0);
+        });
+    }
+
+    #[test]
+    fn a_share_ends_with_its_request() {
+        let root = tempfile::tempdir().unwrap();
+        let mut harness = Harness::<DirIndex>::new()
+            .docroot(root.path().to_str().unwrap())
+            .config("listing", "on");
+        assert_eq!(harness.get("/").status, 200);
+        harness.plugin(|plugin| assert_eq!(plugin.sending_bytes.get(), 0));
+        // While others take all of it, a list has to wait.
+        let rest = harness.plugin(|plugin| plugin.share(SENDING_BYTES_MAX));
+        let answer = harness.get("/");
+        assert_eq!(
+            (answer.status, answer.header("retry-after")),
+            (503, Some("1"))
+        );
+        drop(rest);
+        assert_eq!(harness.get("/").status, 200);
+    }
+
+    #[test]
+    fn no_more_paths_are_remembered_than_the_bound() {
+        Harness::<DirIndex>::new().plugin(|plugin| {
+            let place = |number: usize| {
+                let physical = format!("/srv/{number}/");
+                Place::new(b"/srv", physical.as_bytes()).unwrap()
+            };
+            let old = 0;
+            for number in 0..KNOWN_MAX {
+                plugin.remember(&place(number), Verdict::Missing, old);
+            }
+            assert_eq!(plugin.known.len(), KNOWN_MAX);
+            let now = old + BELIEVED_MS;
+            for number in 0..2 * KNOWN_MAX {
+                plugin.remember(&place(number), Verdict::Directory, now);
+                assert!(plugin.known.len() <= KNOWN_MAX);
+                assert_eq!(plugin.recall(&place(number), now), Some(Verdict::Directory));
+            }
+        });
+    }
+
+    #[test]
+    fn errors_of_the_disk_have_their_status() {
+        assert_eq!(status_of(ErrorKind::NotFound), 404);
+        assert_eq!(status_of(ErrorKind::NotADirectory), 404);
+        assert_eq!(status_of(ErrorKind::PermissionDenied), 403);
+        assert_eq!(status_of(ErrorKind::Other), 500);
     }
 }

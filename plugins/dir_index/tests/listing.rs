@@ -408,7 +408,7 @@ fn every_name_is_linked_by_its_bytes_and_breaks_nothing() {
             "/a>",
             "/span>",
             "/td>",
-            "td title=\"1 bytes\">",
+            "td title=\"1 byte\">",
             "td>",
             "/tr>",
             "time datetime=\"",
@@ -491,16 +491,28 @@ fn the_loop_does_not_wait_for_the_disk() {
 }
 
 #[test]
-fn a_directory_that_vanishes_is_not_found() {
-    let site = Site::new();
-    site.directory("a");
-    let mut harness = site.listing().hold_jobs();
-    let exchange = harness.start(ask("GET", "/a/"));
-    harness.run_jobs();
-    fs::remove_dir(site.root().join("a")).unwrap();
-    harness.run_jobs();
-    let answer = harness.finish(exchange);
-    assert!(answer.is_claimed && answer.status == 404, "{answer}");
+fn a_directory_that_becomes_something_else_is_not_found() {
+    let swaps: [fn(&Site); 3] = [
+        |_| {},
+        |site| {
+            site.file("a", 1);
+        },
+        |site| {
+            site.link("a", "../outside");
+        },
+    ];
+    for swap in swaps {
+        let site = Site::new();
+        site.directory("a");
+        let mut harness = site.listing().hold_jobs();
+        let exchange = harness.start(ask("GET", "/a/"));
+        harness.run_jobs();
+        fs::remove_dir(site.root().join("a")).unwrap();
+        swap(&site);
+        harness.run_jobs();
+        let answer = harness.finish(exchange);
+        assert!(answer.is_claimed && answer.status == 404, "{answer}");
+    }
 }
 
 #[test]
