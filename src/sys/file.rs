@@ -426,6 +426,23 @@ pub fn open_unnamed(directory: &Path) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
+/// Reads from `offset` on, as much as there is and fits.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match rustix::io::pread(file, &mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(bytes) => done += bytes,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(done)
+}
+
 /// Writes all of `bytes` at `offset`.
 ///
 /// # Errors

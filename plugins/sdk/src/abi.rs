@@ -270,7 +270,7 @@ pub const PLUGIN_SIZE_1_0: usize = size_of::<Plugin>();
 // SAFETY: a descriptor is a constant; its pointers are to constants and to functions.
 unsafe impl Sync for Plugin {}
 
-/// What the server offers. Functions marked [any] may be called from any thread, all others from
+/// What the server offers. Functions marked `[any]` may be called from any thread, all others from
 /// the loop's thread only.
 #[repr(C)]
 #[derive(Copy, Clone, Debug)]
@@ -328,11 +328,11 @@ pub struct Host {
     pub data_set: unsafe extern "C" fn(*mut SelfRef, Id, *mut c_void, Option<Drop>) -> Rc,
     /// That pointer, or null.
     pub data_get: unsafe extern "C" fn(*mut SelfRef, Id) -> *mut c_void,
-    /// A log line; see [`level`]. [any]
+    /// A log line; see [`level`]. `[any]`
     pub log: unsafe extern "C" fn(*mut SelfRef, level: u32, *const c_char, usize),
     /// A value of the configuration.
     pub config: unsafe extern "C" fn(*mut SelfRef, key: *const c_char, usize) -> Str,
-    /// A clock that never goes back, milliseconds. [any]
+    /// A clock that never goes back, milliseconds. `[any]`
     pub now_ms: unsafe extern "C" fn() -> u64,
     /// A timer.
     pub timer: unsafe extern "C" fn(
@@ -354,7 +354,7 @@ pub struct Host {
     ) -> Id,
     /// Ends a timer, watch, queued job, child or subrequest.
     pub cancel: unsafe extern "C" fn(*mut SelfRef, Id) -> Rc,
-    /// Wakes a request. [any]
+    /// Wakes a request. `[any]`
     pub wake: unsafe extern "C" fn(*mut SelfRef, req: Id) -> Rc,
     /// How long each wait of the request may last from now on.
     pub deadline: unsafe extern "C" fn(*mut Req, ms: u32) -> Rc,
@@ -381,7 +381,7 @@ pub struct Host {
     ) -> Id,
     /// A counter that keeps its value across reloads; 0 if there are too many.
     pub counter: unsafe extern "C" fn(*mut SelfRef, name: *const c_char, usize) -> u32,
-    /// Adds to one. [any]
+    /// Adds to one. `[any]`
     pub count: unsafe extern "C" fn(*mut SelfRef, counter: u32, add: i64),
     /// A table of functions by its name, or null.
     pub ext: unsafe extern "C" fn(*mut SelfRef, id: *const c_char) -> *const c_void,

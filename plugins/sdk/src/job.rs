@@ -163,7 +163,10 @@ unsafe extern "C" fn finish<W, R, D: FnOnce(&Host, Result<R, Lost>)>(arg: *mut c
     } = *unsafe { Box::from_raw(arg.cast::<Job<W, R, D>>()) };
     let result = match crossing.result.into_inner() {
         Some(result) => Ok(result),
-        None if why == why::DONE => Err(Lost::Panicked),
+        None if why == why::DONE => {
+            host.counter("panics").add(1);
+            Err(Lost::Panicked)
+        }
         None => Err(Lost::Cancelled),
     };
     let work = crossing.work.into_inner();

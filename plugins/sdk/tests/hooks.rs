@@ -509,6 +509,7 @@ fn a_job_that_panics_is_lost_and_logged() {
     let mut harness = Harness::<Waiter>::new();
     let answer = harness.get("/job?panic");
     assert_eq!((answer.status, answer.text()), (503, "Panicked"));
+    assert_eq!(harness.counter("panics"), 1);
     assert!(
         harness.log()[0].ends_with("the work is too hard"),
         "{:?}",

@@ -98,13 +98,8 @@ impl<T: Exported> Harness<T> {
     /// ```
     /// # use swiftd_plugin::testing::*;
     /// # use swiftd_plugin::Exported;
-    /// struct Hits(u32);
-    /// # impl swiftd_plugin::Plugin for Hits {
-    /// #     const NAME: &std::ffi::CStr = c"hits";
-    /// #     fn init(_: &swiftd_plugin::Host) -> Result<Self, String> { Ok(Hits(0)) }
-    /// # }
-    /// fn hits(harness: &mut Harness<Hits>) -> u32 where Hits: Exported {
-    ///     harness.plugin(|plugin| plugin.0)
+    /// fn state<T: Exported + Clone>(harness: &mut Harness<T>) -> T {
+    ///     harness.plugin(|plugin| plugin.clone())
     /// }
     /// ```
     pub fn plugin<R>(&mut self, look: impl FnOnce(&mut T) -> R) -> R {
