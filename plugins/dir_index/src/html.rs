@@ -5,12 +5,12 @@
 
 use std::fmt::Write;
 
-use crate::View;
 use crate::date::Date;
 use crate::directory::{Entry, Kind, Listing};
 use crate::escape;
 use crate::order::{Key, Order};
 use crate::size::{human, thousands};
+use crate::view::View;
 
 /// About what a page without rows takes, bytes; and what a row does.
 const PAGE_BYTES: usize = 8 << 10;

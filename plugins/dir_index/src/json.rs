@@ -11,10 +11,10 @@
 
 use std::fmt::Write;
 
-use crate::View;
 use crate::date::Date;
 use crate::directory::{Entry, Kind, Listing};
 use crate::escape;
+use crate::view::View;
 
 /// About what an entry takes, bytes.
 const ENTRY_BYTES: usize = 130;

@@ -41,19 +41,20 @@ mod json;
 mod order;
 mod settings;
 mod size;
+mod view;
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use swiftd_plugin::*;
 
-use directory::{Place, Reader, Verdict};
+use directory::{Place, Verdict};
 use order::Order;
 use settings::Settings;
+use view::{Step, View, Work};
 
 /// How long what was found at a path is believed, as long as the server believes its own cache.
 const BELIEVED_MS: u64 = 1000;
@@ -61,13 +62,9 @@ const BELIEVED_MS: u64 = 1000;
 /// How many paths are remembered.
 const KNOWN_MAX: usize = 256;
 
-/// How long a job may keep the helper thread, which others wait for as well. One entry's `stat` on
-/// a slow disk takes about as long.
-const SLICE: Duration = Duration::from_millis(20);
-
 /// Bytes of lists that are being sent, to all clients together; a single one may be larger. Slow
 /// readers of large lists would otherwise fill the memory.
-const SENDING_BYTES_MAX: usize = 32 << 20;
+const SENDING_BYTES_MAX: usize = 16 << 20;
 
 /// How long a client that came at a busy time is asked to wait, seconds.
 const RETRY_AFTER_SECS: &str = "1";
@@ -94,54 +91,11 @@ enum Progress {
     /// A directory that is to be listed.
     Listing(Place),
     /// Its list is being made.
-    Reading(Pending<Step>),
+    Working(Pending<Step>),
     /// Its list is being sent.
     Sending { _share: Share },
     /// Nothing of ours.
     Passed,
-}
-
-/// How far a list is.
-enum Step {
-    More(View, Reader),
-    Page(View, String),
-    Failed(io::Error),
-}
-
-/// What of a directory is asked for.
-#[derive(Debug)]
-struct View {
-    settings: Arc<Settings>,
-    /// Of the URL, decoded; begins and ends with a slash.
-    path: Vec<u8>,
-    order: Order,
-    is_json: bool,
-}
-
-impl View {
-    /// The names in the path.
-    fn segments(&self) -> impl Iterator<Item = &[u8]> {
-        let segments = self.path.split(|&byte| byte == b'/');
-        segments.filter(|segment| !segment.is_empty())
-    }
-
-    /// Reads for a slice, and makes the page if that was the rest. On the helper thread.
-    fn advance(self, reader: io::Result<Reader>) -> Step {
-        let until = Instant::now() + SLICE;
-        match reader.and_then(|reader| reader.read(until)) {
-            Err(error) => Step::Failed(error),
-            Ok(Err(reader)) => Step::More(self, reader),
-            Ok(Ok(mut listing)) => {
-                self.order.sort(&mut listing.entries);
-                let page = if self.is_json {
-                    json::object(&self, &listing)
-                } else {
-                    html::page(&self, &listing)
-                };
-                Step::Page(self, page)
-            }
-        }
-    }
 }
 
 /// A part of the bytes that are being sent.
@@ -258,18 +212,18 @@ impl DirIndex {
     /// The answer, step by step.
     fn list(&mut self, req: &mut Request) -> Flow {
         let step = match req.data::<Progress>() {
-            Some(Progress::Reading(pending)) => pending.take(),
+            Some(Progress::Working(pending)) => pending.take(),
             Some(Progress::Listing(place)) => {
-                let (place, view) = (place.clone(), self.view(req));
-                let settings = Arc::clone(&self.settings);
-                return read(req, move || view.advance(Reader::open(&place, settings)));
+                let work = Work::Open(place.clone());
+                let view = self.view(req);
+                return work_on(req, view, work);
             }
             _ => return Flow::Error,
         };
         match step {
             None => Flow::WaitForEvent,
             Some(Err(_)) => Flow::Error,
-            Some(Ok(Step::More(view, reader))) => read(req, move || view.advance(Ok(reader))),
+            Some(Ok(Step::More(view, work))) => work_on(req, view, work),
             Some(Ok(Step::Page(view, page))) => self.send(req, &view, page),
             Some(Ok(Step::Failed(error))) => fail(req, &error),
         }
@@ -336,9 +290,9 @@ fn keep(req: &mut Request, progress: Progress, flow: Flow) -> Flow {
     }
 }
 
-fn read(req: &mut Request, work: impl FnOnce() -> Step + Send + 'static) -> Flow {
-    match req.job(work) {
-        Ok(pending) => keep(req, Progress::Reading(pending), Flow::WaitForEvent),
+fn work_on(req: &mut Request, view: View, work: Work) -> Flow {
+    match req.job(move || view.advance(work)) {
+        Ok(pending) => keep(req, Progress::Working(pending), Flow::WaitForEvent),
         Err(_) => unavailable(req),
     }
 }
@@ -350,13 +304,13 @@ fn fill(req: &mut Request, view: &View, page: String) -> swiftd_plugin::Result<(
     } else {
         "text/html; charset=utf-8"
     };
-    req.set_header("content-type", content_type)?;
-    req.add_header("vary", "accept")?;
-    req.set_header("cache-control", "no-cache")?;
-    req.set_header("x-content-type-options", "nosniff")?;
+    req.set_header("Content-Type", content_type)?;
+    req.add_header("Vary", "Accept")?;
+    req.set_header("Cache-Control", "no-cache")?;
+    req.set_header("X-Content-Type-Options", "nosniff")?;
     let policy =
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
-    req.set_header("content-security-policy", policy)?;
+    req.set_header("Content-Security-Policy", policy)?;
     req.body_owned(page.into_bytes())
 }
 
@@ -383,7 +337,7 @@ fn status_of(error: ErrorKind) -> u16 {
 fn unavailable(req: &mut Request) -> Flow {
     let result = req
         .set_status(503)
-        .and_then(|()| req.set_header("retry-after", RETRY_AFTER_SECS));
+        .and_then(|()| req.set_header("Retry-After", RETRY_AFTER_SECS));
     finished(req, result)
 }
 
