@@ -208,6 +208,7 @@ fn a_changed_file_is_read_and_a_broken_one_is_not_used() {
     assert_eq!(status(&mut harness, "bob:open sesame"), 200);
 
     write(&path, &format!("bob:{APR1}\ncarol:plain\n"));
+    let good = harness.plugin(|plugin| plugin.seen);
     for _ in 0..3 {
         harness.trigger();
         harness.poll();
@@ -215,6 +216,11 @@ fn a_changed_file_is_read_and_a_broken_one_is_not_used() {
     let error = "/users:2: user \"carol\": no hash that is known";
     assert_eq!(logged(&harness, error), 1);
     assert_eq!(logged(&harness, "carol:plain"), 0);
+    let seen = harness.plugin(|plugin| plugin.seen);
+    assert!(
+        seen.is_some() && seen != good,
+        "a broken file is not read each second"
+    );
     assert_eq!(status(&mut harness, "bob:open sesame"), 200);
     harness.sighup();
     harness.poll();
@@ -240,6 +246,7 @@ fn a_changed_file_is_read_and_a_broken_one_is_not_used() {
 fn a_password_that_changes_during_the_check_is_no_longer_right() {
     let (_folder, path) = file(&format!("alice:{APR1}\nbob:{APR1}"));
     let mut harness = harness::<BasicAuth>(&path).hold_jobs();
+    harness.load().unwrap();
     // The attempts begin with the old users; the job that reads the new ones ends before theirs.
     write(&path, &format!("alice:{EMPTY}\nbob:{APR1}"));
     harness.trigger();
