@@ -36,6 +36,10 @@ mod hash;
 mod settings;
 mod users;
 
+use core::cell::Cell;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use cache::{Cache, Key};
@@ -56,8 +60,8 @@ pub struct BasicAuth {
     broken: Option<String>,
     reading: Reading,
     cache: Cache,
-    /// One more reference for each hash under way: it goes wherever the job ends.
-    jobs: Arc<()>,
+    /// The hashes under way. INVARIANT: at most `jobs_max`.
+    attempts: HashMap<Key, Attempt>,
     refused: Counter,
     busy: Counter,
 }
@@ -71,21 +75,28 @@ enum Reading {
     Again,
 }
 
+/// A hash that is being computed, for all requests with these credentials: a browser sends
+/// several at once.
+struct Attempt {
+    outcome: Rc<Outcome>,
+    waiting: Vec<Waker>,
+}
+
+/// Whether the password was right; `None` while that is not known.
+type Outcome = Cell<Option<Result<bool, Lost>>>;
+
 /// What is kept for a request.
 enum Progress {
-    Checking(Check),
+    Waiting {
+        user: Vec<u8>,
+        outcome: Rc<Outcome>,
+    },
     /// It started over, with the same credentials.
     Passed,
 }
 
-/// An attempt whose hash is being computed.
-struct Check {
-    pending: Pending<bool>,
-    user: Vec<u8>,
-    hash: Arc<Hash>,
-    /// `None`: the user is unknown and cannot pass.
-    key: Option<Key>,
-}
+/// A wait is as long as the server's own: with the bounds of the hashes it is not reached.
+const WAIT: Duration = Duration::from_secs(30);
 
 plugin! {
     impl Plugin for BasicAuth {
@@ -107,7 +118,7 @@ plugin! {
                 broken: None,
                 reading: Reading::No,
                 cache,
-                jobs: Arc::new(()),
+                attempts: HashMap::new(),
                 refused: host.counter("refused"),
                 busy: host.counter("busy"),
             };
@@ -134,15 +145,19 @@ plugin! {
             if !self.settings.protects(req.path()) {
                 return Flow::GoOn;
             }
-            let result = match req.data::<Progress>() {
+            let (user, outcome) = match req.data::<Progress>() {
                 None => return self.begin(req),
                 Some(Progress::Passed) => return Flow::GoOn,
-                Some(Progress::Checking(check)) => check.pending.take(),
+                Some(Progress::Waiting { user, outcome }) => (user, outcome.get()),
             };
-            match result {
-                None => Flow::WaitForEvent,
-                Some(Ok(is_right)) => self.conclude(req, is_right),
-                Some(Err(_)) => Flow::Error,
+            let Some(outcome) = outcome else {
+                return Flow::WaitForEvent;
+            };
+            let user = core::mem::take(user);
+            match outcome {
+                Ok(true) => pass(req, &user),
+                Ok(false) => self.refuse_user(req, &user),
+                Err(_) => Flow::Error,
             }
         }
     }
@@ -164,87 +179,111 @@ impl BasicAuth {
         };
         let known = self.users.find(&attempt.user);
         let known = known.filter(|_| self.settings.admits(&attempt.user));
-        let key = known.map(|hash| self.cache.key(&attempt, hash));
-        if key.is_some_and(|key| self.cache.contains(&key, self.host.now_ms())) {
-            return pass(req, &attempt.user);
-        }
         let decoy = || self.users.decoy(self.cache.number(&attempt.user));
+        let is_known = known.is_some();
         let Some(hash) = known.or_else(decoy).cloned() else {
             return self.refuse(req);
         };
-        self.check(req, attempt, hash, key)
-    }
-
-    fn check(
-        &self,
-        req: &mut Request,
-        attempt: Credentials,
-        hash: Arc<Hash>,
-        key: Option<Key>,
-    ) -> Flow {
-        let place = Arc::clone(&self.jobs);
-        if Arc::strong_count(&place) - 1 > self.settings.jobs_max {
-            return self.put_off(req);
+        let key = self.cache.key(&attempt, &hash);
+        if is_known && self.cache.contains(&key, self.host.now_ms()) {
+            return pass(req, &attempt.user);
         }
         let Credentials { user, password } = attempt;
+        if !self.attempts.contains_key(&key) {
+            let name = is_known.then(|| user.clone());
+            if let Err(error) = self.start(key, name, hash, password) {
+                return match error {
+                    Error::Limit => self.put_off(req),
+                    _ => Flow::Error,
+                };
+            }
+        }
+        self.join(req, key, user)
+    }
+
+    /// Computes a hash on the helper thread. Without a name it is in vain, for the time it takes.
+    fn start(
+        &mut self,
+        key: Key,
+        name: Option<Vec<u8>>,
+        hash: Arc<Hash>,
+        password: Vec<u8>,
+    ) -> Result<()> {
+        if self.attempts.len() >= self.settings.jobs_max {
+            return Err(Error::Limit);
+        }
         let job_hash = Arc::clone(&hash);
-        let work = move || {
-            let is_right = job_hash.verify(&password);
-            drop(place);
-            is_right
+        let work = move || job_hash.verify(&password);
+        let done = move |me: &mut Self, result: Result<bool, Lost>| {
+            me.conclude(key, name.as_deref(), &hash, result);
         };
-        let pending = match req.job(work) {
-            Ok(pending) => pending,
-            Err(Error::Limit) => return self.put_off(req),
-            Err(_) => return Flow::Error,
+        self.host.job(None, work, done)?;
+        let attempt = Attempt {
+            outcome: Rc::new(Cell::new(None)),
+            waiting: Vec::new(),
         };
-        let check = Check {
-            pending,
-            user,
-            hash,
-            key,
+        self.attempts.insert(key, attempt);
+        Ok(())
+    }
+
+    /// The request waits for a hash that is under way.
+    fn join(&mut self, req: &mut Request, key: Key, user: Vec<u8>) -> Flow {
+        let Some(attempt) = self.attempts.get_mut(&key) else {
+            return Flow::Error;
         };
-        let kept = req.set_data(Progress::Checking(check));
+        let Ok(waker) = req.waker(WAIT) else {
+            return Flow::Error;
+        };
+        attempt.waiting.push(waker);
+        let outcome = Rc::clone(&attempt.outcome);
+        let kept = req.set_data(Progress::Waiting { user, outcome });
         kept.map_or(Flow::Error, |()| Flow::WaitForEvent)
     }
 
-    /// The hash is computed. The file may have changed meanwhile; what it says now counts.
-    fn conclude(&mut self, req: &mut Request, is_right: bool) -> Flow {
-        let Some(Progress::Checking(check)) = req.data::<Progress>() else {
-            return Flow::Error;
-        };
-        let user = core::mem::take(&mut check.user);
-        let key = check.key.filter(|_| {
-            is_right
-                && self
-                    .users
-                    .find(&user)
-                    .is_some_and(|hash| *hash == check.hash)
-        });
-        let Some(key) = key else {
-            let (name, peer) = (
-                String::from_utf8_lossy(&user),
-                String::from_utf8_lossy(req.peer()),
-            );
-            self.host
-                .notice(format_args!("{name:?} from {peer} is refused"));
-            if req.clear_data().is_err() {
-                return Flow::Error;
+    /// A hash is computed. The file may have changed meanwhile; what it says now counts.
+    fn conclude(
+        &mut self,
+        key: Key,
+        name: Option<&[u8]>,
+        hash: &Arc<Hash>,
+        result: Result<bool, Lost>,
+    ) {
+        let found = name.and_then(|name| self.users.find(name));
+        let is_valid = found.is_some_and(|found| found == hash);
+        let result = result.map(|is_right| is_right && is_valid);
+        if result == Ok(true) {
+            self.cache.insert(key, self.host.now_ms());
+        }
+        if let Some(attempt) = self.attempts.remove(&key) {
+            attempt.outcome.set(Some(result));
+            for waker in attempt.waiting {
+                // It may have gone meanwhile.
+                let _ = waker.wake();
             }
-            return self.refuse(req);
-        };
-        self.cache.insert(key, self.host.now_ms());
-        pass(req, &user)
+        }
+    }
+
+    fn refuse_user(&self, req: &mut Request, user: &[u8]) -> Flow {
+        let (name, peer) = (
+            String::from_utf8_lossy(user),
+            String::from_utf8_lossy(req.peer()),
+        );
+        self.host
+            .notice(format_args!("{name:?} from {peer} is refused"));
+        if req.clear_data().is_err() {
+            return Flow::Error;
+        }
+        self.refuse(req)
     }
 
     fn refuse(&self, req: &mut Request) -> Flow {
         self.refused.add(1);
-        answer(req, 401, "www-authenticate", &self.settings.challenge)
+        answer(req, 401, "WWW-Authenticate", &self.settings.challenge)
     }
 
     fn put_off(&self, req: &mut Request) -> Flow {
         self.busy.add(1);
-        answer(req, 503, "retry-after", "1")
+        answer(req, 503, "Retry-After", "1")
     }
 }
 

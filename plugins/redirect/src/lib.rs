@@ -67,7 +67,7 @@ plugin! {
             if to.is_itself(&url, &asked(req)) {
                 return Flow::GoOn;
             }
-            finish(req.set_status(*status).and_then(|()| req.set_header("location", url)))
+            finish(req.set_status(*status).and_then(|()| req.set_header("Location", url)))
         }
     }
 }
