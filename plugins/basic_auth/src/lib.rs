@@ -20,7 +20,8 @@
 //! Hashes: `$2y$` (bcrypt, cost to 15), `$6$` and `$5$` (SHA-crypt, to 1,000,000 rounds), `$apr1$`,
 //! and `{SHA}`, which is weak. Plain text is refused. They are computed one by one on a helper
 //! thread, which also reads files for the server: with a cost that takes 50 ms there, `max_jobs`
-//! guesses hold it for 0.4 s. An unknown user costs as much as a known one.
+//! guesses hold it for 0.4 s. Requests with the same name and password share one. An unknown user
+//! costs as much as a known one.
 //!
 //! The file is looked at each second and on SIGHUP, and read again if it has changed; replace it
 //! with `mv`. If the new one is wrong, the log says where and the old one stays. One that everybody
@@ -369,6 +370,7 @@ impl BasicAuth {
         self.users = loaded.users;
         self.seen = Some(loaded.identity);
         self.broken = None;
+        // Their keys hold the old hashes; this only makes room and forgets who is gone.
         self.cache.clear();
     }
 }
