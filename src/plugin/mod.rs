@@ -174,7 +174,7 @@ impl Plugins {
             // What the plugin itself said of it is a part of the reason.
             Err(why) => {
                 let mut said = runtime.lines.take();
-                said.insert(0, why);
+                said.push(format!("plugins: {why}"));
                 return Err(said.join("\n"));
             }
         }
