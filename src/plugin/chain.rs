@@ -9,7 +9,6 @@ use super::resource::Resource;
 use super::runtime::Runtime;
 use crate::conn::{COMEBACKS_MAX, Caller, Exchange, Flow, Point, Why};
 use crate::sys::abi::{self, Rc as Code};
-use crate::sys::clock;
 use crate::sys::crash::Hook;
 use std::mem::take;
 use std::rc::Rc;
@@ -185,6 +184,8 @@ impl Runtime {
         clock: &mut u64,
     ) -> Code {
         let instance = &generation.instances[usize::from(entry.index)];
+        let watch = self.bench.is_some().then(|| self.stopwatch());
+        let ticket = exchange.ticket;
         let code = entry.callee.call(&mut Call {
             runtime: self,
             instance,
@@ -197,6 +198,9 @@ impl Runtime {
         let before = std::mem::replace(clock, clock::monotonic_ms());
         self.note_time(instance, hook, *clock - before);
         self.loans.end();
+        if let Some(watch) = watch {
+            self.trace(watch, instance, hook, ticket, Some(code));
+        }
         code
     }
 
@@ -294,7 +298,8 @@ impl Runtime {
             (0..generation.instances.len() as u16).filter(|index| touched >> index & 1 == 1)
         {
             let instance = &generation.instances[usize::from(index)];
-            let before = clock::monotonic_ms();
+            let watch = self.stopwatch();
+            let ticket = exchange.ticket;
             instance.guest.reset(
                 &mut Call {
                     runtime: self,
@@ -307,11 +312,8 @@ impl Runtime {
                 },
                 why as u32,
             );
-            self.note_time(
-                instance,
-                Hook::ConnectionReset,
-                clock::monotonic_ms() - before,
-            );
+            self.note_time(instance, Hook::ConnectionReset, watch.ms());
+            self.trace(watch, instance, Hook::ConnectionReset, ticket, None);
         }
         self.let_go(exchange.ticket);
         if let Some(record) = self.requests.get_mut(exchange.ticket) {

@@ -69,6 +69,9 @@ impl Runtime {
         let Ok(instance) = Rc::try_unwrap(instance) else {
             // A job that it began in its cleanup is still running; the library stays.
             self.figures.stuck_count += 1;
+            if let Some(bench) = &self.bench {
+                bench.handle_end(&Closed::Stuck("a job of its cleanup runs on".into()));
+            }
             return;
         };
         let (slot, since) = (instance.guest.slot(), instance.since);
@@ -103,6 +106,9 @@ impl Runtime {
         let closed = library.close();
         crash::leave();
         crash::clear_entry(slot);
+        if let Some(bench) = &self.bench {
+            bench.handle_end(&closed);
+        }
         match closed {
             Closed::Unmapped => {}
             Closed::Resident => {

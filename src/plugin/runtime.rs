@@ -4,6 +4,7 @@
 //! `host`. INVARIANT: no method that `host` uses calls into a plugin.
 
 use super::Keys;
+use super::bench::Bench;
 use super::ending::Closing;
 use super::figures::Figures;
 use super::generation::Generation;
@@ -70,6 +71,8 @@ pub(super) struct Runtime {
     pub(super) trigger_due: Option<u64>,
     /// Children that were killed and have not been reaped; nobody asks for them any more.
     pub(super) dying: Vec<Child>,
+    /// Who looks on while a plugin is tried out.
+    pub(super) bench: Option<Rc<Bench>>,
 }
 
 impl Runtime {
@@ -106,6 +109,7 @@ impl Runtime {
             forgotten_count: 0,
             trigger_due: None,
             dying: Vec::new(),
+            bench: None,
         })
     }
 
