@@ -18,6 +18,7 @@
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
 //! | [`config`], [`cli`], [`log`] | what the operator sets and reads | nothing |
+//! | [`figures`] | numbers as the text of a status page | nothing |
 //!
 //! The first three are the core. They get bytes and the time as arguments and give bytes and
 //! wishes back, so that they can be split at every byte, fuzzed, and simulated from a seed.
@@ -28,6 +29,7 @@ pub mod cli;
 pub mod config;
 pub mod conn;
 pub mod disk;
+pub mod figures;
 pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -66,10 +66,14 @@ impl Runtime {
                 instance.name
             ));
         }
-        let Ok(instance) = Rc::try_unwrap(instance) else {
-            // A job that it began in its cleanup is still running; the library stays.
-            self.figures.stuck_count += 1;
-            return;
+        let instance = match Rc::try_unwrap(instance) {
+            Ok(instance) => instance,
+            Err(held) => {
+                // The library stays.
+                let why = "a job that its cleanup began is still running";
+                self.figures.note_stuck(&held.name, held.since, why);
+                return;
+            }
         };
         let (slot, since) = (instance.guest.slot(), instance.since);
         let library = instance.into_library();
@@ -112,7 +116,7 @@ impl Runtime {
                 ));
             }
             Closed::Stuck(why) => {
-                self.figures.stuck_count += 1;
+                self.figures.note_stuck(&name, since, &why);
                 self.lines.say(format!(
                     "plugin {name} of generation {since}: it cannot be unmapped: {why}"
                 ));

@@ -715,10 +715,11 @@ impl Host for Call<'_> {
             return &[];
         }
         self.runtime.figures.is_wanted = true;
+        self.instance.reads_figures.set(true);
         let text = self.runtime.describe();
-        match self.record() {
-            Some(record) => record.lend(text),
-            None => &[],
+        if self.record().is_none() {
+            return self.runtime.figures.lend(text);
         }
+        self.record().map_or(&[], |record| record.lend(text))
     }
 }

@@ -303,6 +303,7 @@ impl Reload {
         runtime.figures.reloads += 1;
         runtime.figures.rejection = None;
         drop(gone);
+        runtime.refresh_wanted();
         runtime.refresh_trigger();
         self.draining.push((Rc::downgrade(&old), runtime.now));
         Ok(())
@@ -356,6 +357,7 @@ fn reject(why: &str, runtime: &mut Runtime) {
     ));
     runtime.figures.rejections += 1;
     runtime.figures.rejection = Some(why.to_owned());
+    runtime.refresh_wanted();
 }
 
 impl Attempt {

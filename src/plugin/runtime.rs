@@ -387,6 +387,7 @@ impl Runtime {
     ) -> R {
         let before = clock::monotonic_ms();
         let result = call(&mut Call::of_instance(self, instance));
+        self.figures.forget_lent();
         self.note_time(instance, hook, clock::monotonic_ms() - before);
         result
     }
