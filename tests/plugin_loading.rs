@@ -133,6 +133,17 @@ fn good_libraries_work_and_leave_nothing() {
 }
 
 #[test]
+fn what_goes_wrong_only_when_it_is_called_is_loaded() {
+    let directory = TempDir::new().unwrap();
+    for name in ["aborting", "leaking", "null", "spinning", "stack_overflow"] {
+        let file = plugins::build(name, directory.path());
+        let library = load(prepared(name, &file).unwrap(), name).unwrap();
+        assert!(library.descriptor().handle_subrequest.is_some());
+        assert_eq!(close(library), Closed::Unmapped, "{name}");
+    }
+}
+
+#[test]
 fn a_library_that_wishes_to_stay_stays() {
     let directory = TempDir::new().unwrap();
     let file = plugins::build("resident", directory.path());

@@ -4,13 +4,14 @@ use super::generation::{Entry, Generation};
 use super::host::{Call, Subject};
 use super::id::{self, Kind};
 use super::instance::{Instance, Tally};
-use super::request::Record;
+use super::request::Kept;
 use super::resource::Resource;
 use super::runtime::Runtime;
 use crate::conn::{Caller, Exchange, Flow, Point, Why};
 use crate::sys::abi::{self, Rc as Code};
 use crate::sys::clock;
 use crate::sys::crash::Hook;
+use std::mem::take;
 use std::rc::Rc;
 
 /// The hook of a point.
@@ -34,7 +35,7 @@ impl Runtime {
         exchange: &mut Exchange,
         caller: Caller<'_>,
     ) -> Flow {
-        if exchange.ticket == 0 {
+        if exchange.ticket == 0 && point != Point::SubrequestEnd {
             exchange.ticket = self.begin(caller.id);
         }
         let Some(record) = self.requests.get(exchange.ticket) else {
@@ -49,6 +50,7 @@ impl Runtime {
                 for entry in generation.chain(hook) {
                     self.invoke(&generation, *entry, hook, exchange, caller);
                 }
+                self.handle_ended(exchange, &generation, caller);
                 Flow::GoOn
             }
             _ => self.call_chain(&generation, hook, exchange, caller),
@@ -69,7 +71,13 @@ impl Runtime {
             let code = self.invoke(generation, entry, hook, exchange, caller);
             let flow = self.judge(generation, entry.index, hook, code, exchange);
             match flow {
-                Flow::GoOn => place += 1,
+                Flow::GoOn => {
+                    // What it began to answer and then passed on is not the next one's.
+                    if exchange.response.is_complete() {
+                        exchange.response.clear();
+                    }
+                    place += 1;
+                }
                 Flow::Wait => {
                     exchange.resume = place as u32;
                     return flow;
@@ -130,7 +138,7 @@ impl Runtime {
         }
         record.told.clear();
         record.told.extend(record.causes.drain(..));
-        if std::mem::take(&mut exchange.stream.has_room_event) {
+        if take(&mut exchange.stream.has_room_event) {
             let request = record.id;
             record.told.push_back((abi::cause::ROOM, request));
         }
@@ -273,42 +281,83 @@ impl Runtime {
                 clock::monotonic_ms() - before,
             );
         }
-        if let Some(record) = self.requests.end(std::mem::take(&mut exchange.ticket)) {
-            self.figures.note(&record, exchange, why);
-            self.let_go(record);
+        if let Some(record) = self.requests.get_mut(exchange.ticket) {
+            record.is_over = true;
+            let (resources, data) = (take(&mut record.resources), take(&mut record.data));
+            let (request, is_known, is_ended) = (record.id, record.is_known, record.is_ended);
+            self.figures.note(record, exchange, why);
+            if is_known {
+                self.outside.forget(request);
+            }
+            self.let_go(resources, data);
+            if is_ended {
+                self.end_record(exchange, &generation, caller);
+            }
         }
     }
 
-    fn let_go(&mut self, record: Record) {
-        if record.is_known {
-            self.outside.forget(record.id);
+    /// Its subrequest_end has been called: usually before its reset, but after a deadline or a
+    /// drain a response still followed.
+    fn handle_ended(
+        &mut self,
+        exchange: &mut Exchange,
+        generation: &Rc<Generation>,
+        caller: Caller<'_>,
+    ) {
+        if let Some(record) = self.requests.get_mut(exchange.ticket) {
+            record.is_ended = true;
+            if record.is_over {
+                self.end_record(exchange, generation, caller);
+            }
         }
-        for resource in record.resources {
+    }
+
+    /// The next request of the connection takes the current generation; what an old one keeps for
+    /// the connection goes now.
+    fn end_record(
+        &mut self,
+        exchange: &mut Exchange,
+        generation: &Rc<Generation>,
+        caller: Caller<'_>,
+    ) {
+        self.requests.end(take(&mut exchange.ticket));
+        if !self.kept.is_empty() && !Rc::ptr_eq(generation, &self.current) {
+            self.leave_connection(id::of_connection(caller.id));
+        }
+    }
+
+    fn let_go(&mut self, resources: Vec<u64>, data: Vec<Kept>) {
+        if resources.is_empty() && data.is_empty() {
+            return;
+        }
+        for resource in resources {
             self.drop_resource(resource);
         }
-        let mut releases = self.releases.borrow_mut();
-        releases.extend(
-            record
-                .data
-                .into_iter()
-                .map(|kept| (kept.instance, kept.datum.into_release())),
-        );
+        let releases = data
+            .into_iter()
+            .map(|kept| (kept.instance, kept.datum.into_release()));
+        self.releases.borrow_mut().extend(releases);
     }
 
     /// A connection has ended.
     pub(super) fn close(&mut self, connection: u64, why: Why) {
         let generation = Rc::clone(&self.current);
-        let kept = self.take_kept(connection, |_| true);
-        for instance in &generation.instances {
+        let keepers = self.keepers(connection);
+        let gone = keepers.iter().filter(|own| !generation.has(own));
+        // First the calls: what is kept can be asked for until they have returned.
+        for instance in generation.instances.iter().chain(gone) {
             self.close_for(instance, connection, why);
         }
-        for kept in kept {
-            if !generation.has(&kept.instance) {
-                self.close_for(&kept.instance, connection, why);
-            }
+        for kept in self.take_kept(connection, |_| true) {
             let release = (kept.instance, kept.datum.into_release());
             self.releases.borrow_mut().push_back(release);
         }
+    }
+
+    /// The instances that keep something for a connection.
+    pub(super) fn keepers(&self, connection: u64) -> Vec<Rc<Instance>> {
+        let kept = self.kept.get(&connection).into_iter().flatten();
+        kept.map(|kept| Rc::clone(&kept.instance)).collect()
     }
 
     pub(super) fn close_for(&mut self, instance: &Rc<Instance>, connection: u64, why: Why) {

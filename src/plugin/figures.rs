@@ -128,7 +128,7 @@ impl Figures {
         let mut family = text.family(
             "swiftd_requests_broken_total",
             Kind::Counter,
-            "Requests that ended before their answer had left, by why.",
+            "Requests that were cut off, by why; an error page may have followed.",
         );
         for (end, count) in ENDS.iter().zip(self.broken).skip(1) {
             family.sample(&[("why", end)], count);

@@ -41,6 +41,10 @@ pub(super) struct Record {
     pub(super) lent: Vec<Box<[u8]>>,
     /// Buffers that were replaced while bytes of them may be in use.
     pub(super) replaced: Vec<Vec<u8>>,
+    /// The plugins have been told that it ended, before its response: a deadline, a drain.
+    pub(super) is_over: bool,
+    /// Its subrequest_end has been called.
+    pub(super) is_ended: bool,
     /// How many requests it is inside of.
     pub(super) depth: u8,
     /// How many inner requests it has made.
@@ -80,6 +84,8 @@ impl Record {
             user: Vec::new(),
             lent: Vec::new(),
             replaced: Vec::new(),
+            is_over: false,
+            is_ended: false,
             depth: 0,
             inner_count: 0,
             began_us,

@@ -3,7 +3,7 @@
 //!
 //! The child is the server's own program with a hidden option. It gets the checked copy as its
 //! standard input, and tells on its standard error how far it came, in lines that begin with
-//! [`MARK`]; whatever else is there the plugin has written.
+//! a mark; whatever else is there the plugin has written.
 
 use super::library::{Closed, Library, load};
 use super::prepare::{Prepared, Refusal};

@@ -47,12 +47,13 @@ pub(crate) fn render(summary: &Summary, path: &str, refresh: Option<u32>) -> Str
     header(&mut out, summary, path, refresh);
     notes(&mut out, summary);
     cards(&mut out, summary);
-    out.push_str("<div class=\"halves\">\n");
+    out.push_str("<div class=\"halves\"><div class=\"half\">\n");
     latency(&mut out, summary);
-    connections(&mut out, summary);
     answers(&mut out, summary);
+    out.push_str("</div><div class=\"half\">\n");
+    connections(&mut out, summary);
     files(&mut out, summary);
-    out.push_str("</div>\n");
+    out.push_str("</div></div>\n");
     plugins(&mut out, summary);
     counters(&mut out, &summary.counters);
     out.push_str("</body></html>\n");
@@ -171,13 +172,8 @@ fn cards(out: &mut String, summary: &Summary) {
         ],
     );
     let sent = rates.map_or_else(
-        || {
-            format!(
-                "{} <small>sent</small>",
-                or_unknown(summary.sent_bytes, bytes)
-            )
-        },
-        |rates| format!("{}<small>/s sent</small>", bytes(rates.sent_bytes)),
+        || or_unknown(summary.sent_bytes, bytes),
+        |rates| format!("{}<small>/s</small>", bytes(rates.sent_bytes)),
     );
     card(
         out,
@@ -193,10 +189,7 @@ fn cards(out: &mut String, summary: &Summary) {
         "Process",
         &or_unknown(summary.memory_bytes, bytes),
         &[
-            format!(
-                "{} of a processor",
-                or_unknown(rates.map(|it| it.cpu), percent)
-            ),
+            format!("{} CPU", or_unknown(rates.map(|it| it.cpu), percent)),
             format!("{} in all", or_unknown(summary.cpu_seconds, seconds)),
         ],
     );
