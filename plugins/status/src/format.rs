@@ -45,10 +45,10 @@ pub(crate) fn count(value: f64) -> String {
     text
 }
 
-/// A number in a second: small ones with a decimal.
+/// A number in a second: small ones with decimals.
 pub(crate) fn rate(value: f64) -> String {
-    if value < 9.95 && value > 0.0 {
-        format!("{value:.1}")
+    if value < 9.995 {
+        significant(value, false)
     } else {
         count(value)
     }
@@ -140,8 +140,8 @@ mod tests {
             ("0".into(), "−1\u{202f}000".into())
         );
         assert_eq!(
-            (rate(0.0), rate(0.25), rate(9.96)),
-            ("0".into(), "0.2".into(), "10".into())
+            (rate(0.0), rate(0.25), rate(9.996)),
+            ("0".into(), "0.25".into(), "10".into())
         );
         for (value, text) in [
             (0.0, "0 B"),

@@ -95,10 +95,9 @@ mod tests {
         assert_eq!(latency.count(), 100.0);
         assert_eq!(latency.mean_seconds(), Some(0.02));
         let seconds = |part| latency.percentile(part).unwrap().seconds;
-        assert_eq!(seconds(0.25), 0.0005);
-        assert_eq!(seconds(0.5), 0.001);
-        assert!((seconds(0.7) - 0.0055).abs() < 1e-9);
-        assert_eq!(seconds(0.9), 0.01);
+        for (part, wanted) in [(0.25, 0.0005), (0.5, 0.001), (0.7, 0.0055), (0.9, 0.01)] {
+            assert!((seconds(part) - wanted).abs() < 1e-9, "{part}");
+        }
         let last = latency.percentile(0.99).unwrap();
         assert_eq!((last.seconds, last.is_over), (0.1, true));
     }

@@ -230,7 +230,7 @@ fn refresh(query: &[u8]) -> Option<u32> {
 fn check_path(path: &str) -> Result<(), String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte);
     let mut segments = path.split('/');
-    let is_good = path.len() <= PATH_MAX
+    let is_good = (2..=PATH_MAX).contains(&path.len())
         && segments.next() == Some("")
         && path.bytes().all(is_plain)
         && segments.all(|segment| !matches!(segment, "" | "." | ".."));

@@ -397,8 +397,8 @@ fn row(out: &mut String, plugin: &Plugin) {
     };
     let _ = write!(
         out,
-        "<tr><td class=\"all\" data-of=\"plugin\"><span><b>{}</b> <span class=\"soft\">{}</span></span>\
-         <td class=\"all\" data-of=\"state\"><span><span class=\"tag {tint}\">{}</span> {}</span>\
+        "<tr><td><span><b>{}</b> <span class=\"soft\">{}</span></span>\
+         <td class=\"state\"><span><span class=\"tag {tint}\">{}</span> {}</span>\
          <td class=\"n\" data-of=\"generation\">{}",
         escape(&plugin.name),
         escape(&plugin.version),
