@@ -9,6 +9,7 @@ use super::resource::Resource;
 use super::runtime::Runtime;
 use crate::conn::{COMEBACKS_MAX, Caller, Exchange, Flow, Point, Why};
 use crate::sys::abi::{self, Rc as Code};
+use crate::sys::clock;
 use crate::sys::crash::Hook;
 use std::mem::take;
 use std::rc::Rc;

@@ -172,3 +172,18 @@ impl Requests {
         self.0.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lent_stays_until_the_call_has_returned() {
+        let mut loans = Loans::default();
+        let first = loans.lend(b"one".to_vec()).as_ptr();
+        loans.lend(b"two".to_vec());
+        assert_eq!(loans.made[0].as_ptr(), first);
+        loans.end();
+        assert!(loans.made.is_empty());
+    }
+}

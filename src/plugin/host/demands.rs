@@ -385,6 +385,7 @@ impl Demands for Call<'_> {
             return &[];
         }
         self.runtime.figures.is_wanted = true;
+        self.instance.reads_figures.set(true);
         let text = self.runtime.describe();
         self.runtime.loans.lend(text)
     }
