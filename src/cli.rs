@@ -123,9 +123,9 @@ Plugins
       --plugin-drain-timeout N
                              for requests of a plugin that was replaced  [60]
       --plugin-trial on|off  a plugin is loaded by a child first  [on]
-      --supervise            a parent restarts the server when it dies and leaves
+      --supervise            a parent restarts the server if it dies and leaves
                              a plugin out that ends it three times in a minute
-      --plugin-hang N        and when a plugin does not return in N seconds  [off]
+      --plugin-hang N        and if a plugin does not return in N s  [off]
       --try-plugin FILE REQUEST
                              no server: what a plugin answers to a request,
                              as in 'GET /x HTTP/1.1'

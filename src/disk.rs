@@ -9,7 +9,7 @@ use crate::files::{Found, Key, Settings, Site};
 use crate::http::negotiate::CodingSet;
 use crate::sys::file::{self, Waiting};
 use crate::sys::poll::Waker;
-use crate::sys::{process, threads};
+use crate::sys::{process, spool, threads};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -287,9 +287,9 @@ fn is_wanted(job: &Job) -> bool {
 fn perform_append(append: Append, temporary: &Path) -> io::Result<Arc<OwnedFd>> {
     let file = match append.file {
         Some(file) => file,
-        None => Arc::new(file::open_unnamed(temporary)?),
+        None => Arc::new(spool::open_unnamed(temporary)?),
     };
-    file::write_all(file.as_fd(), &append.bytes, append.offset)?;
+    spool::write_all(file.as_fd(), &append.bytes, append.offset)?;
     Ok(file)
 }
 

@@ -119,7 +119,7 @@ fn a_wrong_option_is_named_with_its_cure() {
         (&["--write-timeout", "1e9"], "expected seconds"),
         (&["--linger-timeout", "1s"], "expected seconds"),
         (&["--plugin-hang", "0"], "expected seconds"),
-        (&["--supervise=yes", "."], "unexpected argument"),
+        (&["--supervise=yes", "."], "--supervise takes no value"),
         (&["--connections", "0"], "expected a number from 1 to"),
         (
             &["--connections", "1x"],

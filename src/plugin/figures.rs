@@ -219,9 +219,11 @@ mod tests {
 
     #[test]
     fn buckets_add_up() {
-        let mut figures = Figures::default();
-        figures.buckets = [1; BUCKETS_US.len() + 1];
-        figures.rejection = Some("a \"b\"\n".into());
+        let figures = Figures {
+            buckets: [1; BUCKETS_US.len() + 1],
+            rejection: Some("a \"b\"\n".into()),
+            ..Figures::default()
+        };
         let mut out = String::new();
         figures.describe(&mut out);
         assert!(out.contains("swiftd_request_seconds_bucket{le=\"0.00005\"} 1\n"));

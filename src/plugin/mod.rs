@@ -5,21 +5,24 @@
 //! | [`config`], [`watch`] | the list of plugins; when to look at it again |
 //! | `look`, [`prepare`], [`permissions`], [`elf`], [`identity`] | what has changed on disk; a checked copy of it |
 //! | [`library`], `instance`, `generation` | a mapped library; one with its state; an ordered list of them |
-//! | `reload` | look → load → init → hand over → swap → drain |
+//! | `reload`, `attempt` | look → load → init → hand over → swap → drain |
 //! | `ending` | what becomes of an instance that nobody refers to |
 //! | `chain` | the hooks of a request, called at their moments |
 //! | `host`, `body` | what a plugin may ask for during a call |
-//! | `runtime`, `request`, `resource`, `jobs`, `id` | what there is between calls |
+//! | `runtime`, `events` | what there is between calls, and what happens there |
+//! | `request`, `resource`, `inner`, `jobs`, `id` | what is waited for, by whom |
 //! | `figures`, `lines` | what the status page and the log are told |
 //!
 //! INVARIANT: the loop's thread calls plugins, one at a time, and never from inside a host function.
 
+mod attempt;
 mod body;
 mod chain;
 pub mod check;
 pub mod config;
 pub mod elf;
 mod ending;
+mod events;
 mod figures;
 mod generation;
 mod host;
@@ -94,7 +97,7 @@ pub trait Extension: Hooks {
     }
 
     /// Connections whose request has held an old generation for too long.
-    fn overdue(&self) -> Vec<Id> {
+    fn take_overdue(&mut self) -> Vec<Id> {
         Vec::new()
     }
 
@@ -168,7 +171,12 @@ impl Plugins {
                     .lines
                     .say(format!("plugins: {why}; starting without them"));
             }
-            Err(why) => return Err(why),
+            // What the plugin itself said of it is a part of the reason.
+            Err(why) => {
+                let mut said = runtime.lines.take();
+                said.insert(0, why);
+                return Err(said.join("\n"));
+            }
         }
         Ok(Self { runtime, reload })
     }
@@ -190,6 +198,7 @@ impl Hooks for Plugins {
     }
 
     fn handle_close(&mut self, id: Id, why: Why) {
+        self.runtime.descents.remove(&id);
         self.runtime.close(id::of_connection(id), why);
     }
 }
@@ -234,8 +243,8 @@ impl Extension for Plugins {
         self.runtime.take_wakes(RESUMPTIONS_MAX)
     }
 
-    fn overdue(&self) -> Vec<Id> {
-        self.reload.overdue(self.runtime.now, &self.runtime)
+    fn take_overdue(&mut self) -> Vec<Id> {
+        self.reload.take_overdue(&self.runtime)
     }
 
     fn take_inner(&mut self) -> Vec<InnerRequest> {

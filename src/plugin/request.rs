@@ -47,6 +47,8 @@ pub(super) struct Record {
     pub(super) inner_count: u8,
     /// When its first hook was called, microseconds.
     pub(super) began_us: u64,
+    /// Its plugins have been told that it ended; only subrequest_end may follow.
+    pub(super) ended: Option<conn::Why>,
 }
 
 /// A pointer that the server keeps for an instance.
@@ -83,6 +85,7 @@ impl Record {
             depth: 0,
             inner_count: 0,
             began_us,
+            ended: None,
         }
     }
 
@@ -136,7 +139,7 @@ impl Requests {
     pub(super) fn find_mut(&mut self, id: u64) -> Option<&mut Record> {
         self.0
             .get_mut(id::place(id))
-            .filter(|record| record.id == id)
+            .filter(|record| record.id == id && record.ended.is_none())
     }
 
     pub(super) fn end(&mut self, ticket: u32) -> Option<Record> {

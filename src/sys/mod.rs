@@ -24,6 +24,7 @@ mod raw;
 pub mod signal;
 pub mod small_file;
 pub mod socket;
+pub mod spool;
 pub mod supervise;
 mod table;
 pub mod threads;
