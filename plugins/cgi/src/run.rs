@@ -348,8 +348,8 @@ impl Run {
             let seconds = self.config.max_time.as_secs();
             return late(format!("not ready after {seconds} s (max_time)"));
         }
-        // With something left to write it is the client that is waited for.
-        let grace_at = self.ended_at.filter(|_| self.pending.is_empty());
+        let waits_for_client = self.has_started() && !self.pending.is_empty();
+        let grace_at = self.ended_at.filter(|_| !waits_for_client);
         let next_at = grace_at.map_or(idle_at, |at| at + millis(GRACE));
         // A timer that comes too early looks again; one that comes too late is replaced.
         let next_at = next_at.min(end_at).max(now + 1);

@@ -59,7 +59,7 @@ const FILES: &[(&str, bool, &str)] = &[
     (
         "hold_closed",
         true,
-        "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\ndone'\nexec >&- 2>&- 9>\"$QUERY_STRING\"\nexec sleep 1000\n",
+        "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\ndone'\nexec >&- 2>&-\nexec 9>\"$QUERY_STRING\"\nexec sleep 1000\n",
     ),
     (
         "leave_behind",
