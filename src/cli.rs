@@ -1,9 +1,14 @@
 //! The command line.
 
-use crate::config::Config;
+mod plugins;
+
+use crate::config::{Config, PluginValues, nearest};
+use crate::plugin::trial::Depth;
+
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
 use lexopt::prelude::*;
+use plugins::{Trial, child_of_trial, file, on_or_off, plugin_value};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,10 +21,40 @@ use std::time::Duration;
 pub enum Command {
     /// Serve.
     Serve(Box<Config>),
+    /// Try a plugin without a server.
+    TryPlugin {
+        /// Its library.
+        file: PathBuf,
+        /// What it is asked: a request line, and whatever may follow.
+        request: String,
+        /// How often it is loaded anew between two requests.
+        reload: u32,
+        /// What plugins are told.
+        values: PluginValues,
+        /// The configuration file that is to be read first, as for serving.
+        config_file: Option<PathBuf>,
+    },
     /// Print the help.
     Help,
     /// Print the version.
     Version,
+    /// Say whether a plugin can be loaded.
+    CheckPlugin(PathBuf),
+    /// Load the plugin of this name from the standard input; the server's own children do it.
+    Trial(String, Depth),
+}
+
+impl Command {
+    /// The configuration file that the command line names. What it says is the ground that
+    /// [`parse_over`] builds on.
+    #[must_use]
+    pub fn config_file(&self) -> Option<&Path> {
+        match self {
+            Self::Serve(config) => config.plugins.config_file.as_deref(),
+            Self::TryPlugin { config_file, .. } => config_file.as_deref(),
+            Self::Help | Self::Version | Self::CheckPlugin(_) | Self::Trial(..) => None,
+        }
+    }
 }
 
 /// What is wrong with the command line, and how to mend it.
@@ -77,13 +112,34 @@ Limits, bytes (suffixes K, M, G) or numbers
       --cache-trust N        milliseconds until a path is checked again  [1000]
       --small-file N         kept in memory up to this size  [16K]
 
+Plugins
+      --config FILE          TOML: plugins = \"FILE\", tables [plugin.NAME];
+                             what is said here wins over it
+      --plugins FILE         the list of plugins, read anew when it is saved:
+                             lines NAME:/DIR/$, each for /DIR/NAME.so
+      --set plugin.NAME.KEY=VALUE
+                             what a plugin is told; repeatable
+      --plugin-optional      start even if plugins cannot be loaded
+      --plugin-drain-timeout N
+                             for requests of a plugin that was replaced  [60]
+      --plugin-trial on|off  a plugin is loaded by a child first  [on]
+      --supervise            a parent restarts the server if it dies and leaves
+                             a plugin out that ends it three times in a minute
+      --plugin-hang N        and if a plugin does not return in N s  [off]
+      --try-plugin FILE REQUEST
+                             no server: what a plugin answers to a request,
+                             as in 'GET /x HTTP/1.1'
+      --reload N             load it anew N times, for --try-plugin  [0]
+      --check-plugin FILE    say whether this server would load FILE, and end
+
 Other
       --avoid FEATURE        do without a feature of the kernel; repeatable:
                              openat2, resolve-cached, nowait, cachestat
   -h, --help                 this text
   -v, --version              the version
 
-Exit codes: 0 stopped as asked, 1 run-time error, 2 usage.
+Exit codes: 0 stopped as asked, 1 run-time error, 2 usage,
+78 configuration file.
 ";
 
 /// Every option that can be given, for suggestions.
@@ -114,26 +170,54 @@ const OPTIONS: &[&str] = &[
     "cache-files",
     "cache-trust",
     "small-file",
+    "config",
+    "plugins",
+    "set",
+    "plugin-optional",
+    "plugin-drain-timeout",
+    "plugin-trial",
+    "supervise",
+    "try-plugin",
+    "reload",
+    "plugin-hang",
     "avoid",
+    "check-plugin",
     "help",
     "version",
 ];
 
-/// Reads the command line, the program's name first.
+/// Options that take no value.
+const FLAGS: &[&str] = &["plugin-optional", "supervise"];
+
+/// Reads the command line, the program's name first. A configuration file that it names is not
+/// read here: see [`Command::config_file`].
 ///
 /// # Errors
 /// An option is unknown or its value is not what it must be.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
+    parse_over(Config::new(PathBuf::new()), args)
+}
+
+/// The same, with `config` instead of the defaults: what the configuration file said.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_over(
+    mut config: Config,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<Command, Error> {
     let mut parser = lexopt::Parser::from_iter(args);
-    let mut config = Config::new(PathBuf::new());
+    let mut arguments = Vec::new();
+    let mut root = None;
+    let mut trial = Trial::default();
     let mut listen = Vec::new();
     let mut index_names = Vec::new();
     while let Some(arg) = parser.next().map_err(|error| Error(error.to_string()))? {
         let name = match arg {
             Short('h') | Long("help") => return Ok(Command::Help),
             Short('v' | 'V') | Long("version") => return Ok(Command::Version),
-            Value(root) => {
-                set_root(&mut config, root)?;
+            Value(argument) => {
+                arguments.push(argument);
                 continue;
             }
             Short('r') => "root".to_owned(),
@@ -144,19 +228,38 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
             }
             Long(name) => name.to_owned(),
         };
+        if let Some(depth) = child_of_trial(&name) {
+            let plugin = parser.value().unwrap_or_default();
+            let plugin = plugin.to_string_lossy().into_owned();
+            return Ok(Command::Trial(plugin, depth));
+        }
         if !OPTIONS.contains(&name.as_str()) {
             return Err(unknown(&name));
+        }
+        if FLAGS.contains(&name.as_str()) {
+            if parser.optional_value().is_some() {
+                return Err(Error(format!("--{name} takes no value")));
+            }
+            set_flag(&mut config, &name);
+            continue;
         }
         let value = parser
             .value()
             .map_err(|_| Error(format!("--{name} needs a value")))?;
         match name.as_str() {
-            "root" => set_root(&mut config, value)?,
+            "root" => set_root(&mut root, value)?,
             "listen" => listen.push(address(&value)?),
             "port" => listen.push(port(&value)?),
             "index" => index_names.push(index_name(&value)?),
             "temp-dir" => config.temporary = value.into(),
+            "check-plugin" => return Ok(Command::CheckPlugin(value.into())),
             "avoid" => avoid(&mut config, &value)?,
+            "config" => config.plugins.config_file = Some(file("config", value)?),
+            "plugins" => config.plugins.file = Some(file("plugins", value)?),
+            "set" => config.plugins.override_value(plugin_value(&value)?),
+            "plugin-trial" => config.plugins.try_load = on_or_off("plugin-trial", &value)?,
+            "try-plugin" => trial.file = Some(file("try-plugin", value)?),
+            "reload" => trial.set_reload(&value)?,
             _ => set_limit(
                 &mut config,
                 &name,
@@ -167,6 +270,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
             )?,
         }
     }
+    if trial.file.is_some() || trial.reload.is_some() {
+        return trial.command(arguments, config);
+    }
+    for argument in arguments {
+        set_root(&mut root, argument)?;
+    }
+    config.site.root = root.unwrap_or(config.site.root);
     if config.site.root.as_os_str().is_empty() {
         return Err(Error("which directory? try: swiftd .".into()));
     }
@@ -206,6 +316,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         turn,
         cache,
         site,
+        plugins,
         ..
     } = config;
     match name {
@@ -215,8 +326,10 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         "write-timeout" => limits.write_timeout = given.seconds()?,
         "linger-timeout" => limits.linger_timeout = given.seconds()?,
         "disk-timeout" => limits.disk_timeout = given.seconds()?,
+        "plugin-hang" => plugins.hang = Some(given.seconds()?),
+        "plugin-drain-timeout" => plugins.drain_timeout = given.seconds()?,
         "drain-timeout" => turn.drain_timeout = given.seconds()?,
-        "connections" => turn.connections_max = given.number(1, 1 << 24)? as usize,
+        "connections" => turn.connections_max = given.number(1, 1 << 23)? as usize,
         "requests" => limits.requests_max = given.number(1, u32::MAX.into())? as u32,
         "head-bytes" => limits.head.head_bytes_max = given.number(256, 65_535)? as usize,
         "target-bytes" => limits.head.target_bytes_max = given.number(16, 65_000)? as usize,
@@ -280,18 +393,26 @@ impl Given<'_> {
     }
 }
 
-fn set_root(config: &mut Config, root: OsString) -> Result<(), Error> {
-    if !config.site.root.as_os_str().is_empty() {
-        let (first, second) = (config.site.root.display(), Path::new(&root).display());
+fn set_root(root: &mut Option<PathBuf>, given: OsString) -> Result<(), Error> {
+    if let Some(first) = root {
+        let (first, second) = (first.display(), Path::new(&given).display());
         return Err(Error(format!(
             "one directory at a time: {first} or {second}?"
         )));
     }
-    if root.is_empty() {
+    if given.is_empty() {
         return Err(Error("the directory's name is empty; try: swiftd .".into()));
     }
-    config.site.root = root.into();
+    *root = Some(given.into());
     Ok(())
+}
+
+fn set_flag(config: &mut Config, name: &str) {
+    match name {
+        "plugin-optional" => config.plugins.is_optional = true,
+        "supervise" => config.plugins.is_supervised = true,
+        _ => unreachable!("the list of flags and this one are the same"),
+    }
 }
 
 fn address(value: &OsStr) -> Result<Address, Error> {
@@ -353,30 +474,9 @@ fn avoid(config: &mut Config, value: &OsStr) -> Result<(), Error> {
 }
 
 fn unknown(name: &str) -> Error {
-    let nearest = OPTIONS
-        .iter()
-        .map(|option| (distance(name, option), option))
-        .min();
-    match nearest {
-        Some((distance, option)) if distance <= 2 => {
-            let name = name.escape_debug();
-            Error(format!("unknown option --{name}; did you mean --{option}?"))
-        }
-        _ => Error(format!("unknown option --{}", name.escape_debug())),
-    }
-}
-
-/// How many letters must be changed, added or removed (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.bytes().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
+    let meant = nearest(name, OPTIONS.iter().copied());
+    let meant = meant.map_or(String::new(), |option| {
+        format!("; did you mean --{option}?")
+    });
+    Error(format!("unknown option --{}{meant}", name.escape_debug()))
 }

@@ -5,11 +5,11 @@
 //! that a slow disk that is busy with large files still answers for small ones between two pieces.
 
 use crate::conn::{Append, Id};
-use crate::files::{Found, Site};
+use crate::files::{Found, Key, Settings, Site};
 use crate::http::negotiate::CodingSet;
 use crate::sys::file::{self, Waiting};
 use crate::sys::poll::Waker;
-use crate::sys::process;
+use crate::sys::{process, spool, threads};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,11 +23,11 @@ pub enum Job {
     /// Tell what a path stands for.
     Find {
         /// Where.
-        site: Arc<Site>,
-        /// The clean path.
-        path: Box<[u8]>,
+        place: Place,
+        /// The root with the clean path.
+        key: Key,
     },
-    /// See whether the root is still where it was.
+    /// See whether a root is still where it was.
     CheckRoot(Arc<Site>),
     /// Write lines to the log.
     Log(Vec<u8>),
@@ -47,6 +47,15 @@ pub enum Job {
     },
 }
 
+/// Where something is to be found.
+#[derive(Debug)]
+pub enum Place {
+    /// Beneath a root that is open.
+    Open(Arc<Site>),
+    /// Beneath one that is to be opened first.
+    Closed(Box<Settings>),
+}
+
 /// A piece of a file that is not in memory. Whoever waits for it owns it; when he goes away, the
 /// job is worth nothing and holds no descriptor.
 #[derive(Debug)]
@@ -64,13 +73,20 @@ pub struct ColdPiece {
 pub enum Reply {
     /// What a path stands for.
     Found {
-        /// The path.
-        path: Box<[u8]>,
+        /// The root with the path.
+        key: Key,
         /// What was found.
         found: Arc<Found>,
+        /// The root, if it had to be opened for that.
+        opened: Option<Arc<Site>>,
     },
-    /// The site at the root's path, if that names another directory now.
-    RootChecked(Option<Arc<Site>>),
+    /// A root has been looked at.
+    RootChecked {
+        /// Which one.
+        site: Arc<Site>,
+        /// The one at its path, if that names another directory now.
+        replacement: Option<Arc<Site>>,
+    },
     /// A piece of a file is in memory, or cannot be read.
     Loaded {
         /// For whom.
@@ -207,6 +223,7 @@ impl Disk {
     }
 
     fn work(&self, temporary: &Path, null: &OwnedFd) {
+        threads::register_own();
         while let Some(job) = self.next_job() {
             if let Some(reply) = perform(job, temporary, null) {
                 self.lock().replies.push(reply);
@@ -218,16 +235,11 @@ impl Disk {
 
 fn perform(job: Job, temporary: &Path, null: &OwnedFd) -> Option<Reply> {
     match job {
-        Job::Find { site, path } => {
-            let found = site.find(&path, CodingSet::ALL, Waiting::Allowed);
-            // It may wait; a file system that says "not now" all the same has too much to do.
-            let found = found.unwrap_or_else(Found::busy);
-            Some(Reply::Found {
-                path,
-                found: Arc::new(found),
-            })
+        Job::Find { place, key } => Some(perform_find(place, key)),
+        Job::CheckRoot(site) => {
+            let replacement = site.replacement().map(Arc::new);
+            Some(Reply::RootChecked { site, replacement })
         }
-        Job::CheckRoot(site) => Some(Reply::RootChecked(site.replacement().map(Arc::new))),
         Job::Log(lines) => {
             process::print_error(&lines);
             None
@@ -245,6 +257,25 @@ fn perform(job: Job, temporary: &Path, null: &OwnedFd) -> Option<Reply> {
     }
 }
 
+fn perform_find(place: Place, key: Key) -> Reply {
+    let (site, is_new) = match place {
+        Place::Open(site) => (site, false),
+        Place::Closed(settings) => match Site::open(*settings) {
+            Ok(site) => (Arc::new(site), true),
+            Err(error) => {
+                let found = Arc::new(Found::nothing(&error));
+                let opened = None;
+                return Reply::Found { key, found, opened };
+            }
+        },
+    };
+    let found = site.find(key.path(), CodingSet::ALL, Waiting::Allowed);
+    // It may wait; a file system that says "not now" all the same has too much to do.
+    let found = Arc::new(found.unwrap_or_else(Found::busy));
+    let opened = is_new.then_some(site);
+    Reply::Found { key, found, opened }
+}
+
 /// Whether somebody still waits for a long job.
 fn is_wanted(job: &Job) -> bool {
     match job {
@@ -256,9 +287,9 @@ fn is_wanted(job: &Job) -> bool {
 fn perform_append(append: Append, temporary: &Path) -> io::Result<Arc<OwnedFd>> {
     let file = match append.file {
         Some(file) => file,
-        None => Arc::new(file::open_unnamed(temporary)?),
+        None => Arc::new(spool::open_unnamed(temporary)?),
     };
-    file::write_all(file.as_fd(), &append.bytes, append.offset)?;
+    spool::write_all(file.as_fd(), &append.bytes, append.offset)?;
     Ok(file)
 }
 

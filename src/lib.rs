@@ -13,7 +13,9 @@
 //! | [`handler`] | static files: what answers when no plugin did | nothing |
 //! | [`files`] | which files there are: the site on disk and the cache | `sys`, `disk` |
 //! | [`disk`] | the helper thread for whatever could wait for a disk | `sys` |
+//! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
+//! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
 //! | [`config`], [`cli`], [`log`] | what the operator sets and reads | nothing |
 //!
@@ -32,7 +34,9 @@ pub mod fuzzing;
 pub mod handler;
 pub mod http;
 pub mod log;
+pub mod plugin;
 pub mod server;
+pub mod supervisor;
 pub mod sys;
 #[doc(hidden)]
 pub mod testing;

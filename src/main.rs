@@ -1,42 +1,119 @@
-//! The program: read the command line, run the server, map the end to an exit code.
+//! The program: read the command line and the configuration file, run the server, map the end to an
+//! exit code.
 
+use std::error::Error as Reason;
+use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use swiftd::cli::{self, Command};
-use swiftd::config::Config;
+use swiftd::config::{self, Config};
 use swiftd::conn::NoHooks;
+use swiftd::plugin::check::check;
+use swiftd::plugin::trial;
+use swiftd::plugin::{Extension, Plugins};
 use swiftd::server::{Error, Server};
-use swiftd::sys::signal::Signals;
+use swiftd::supervisor::{self, LeftOut, Role, Worker};
+use swiftd::sys::{crash, threads};
 
 /// Something went wrong at run time.
 const RUN_TIME: u8 = 1;
 /// The command line is wrong.
 const USAGE: u8 = 2;
+/// The configuration file is wrong (EX_CONFIG of sysexits.h).
+const CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
-    let command = match cli::parse(std::env::args_os()) {
+    let command = match command(std::env::args_os().collect()) {
         Ok(command) => command,
-        Err(error) => return fail(USAGE, &error),
+        Err((code, error)) => return fail(code, &*error),
     };
     match command {
         Command::Help => print(cli::HELP),
         Command::Version => print(concat!("swiftd ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::CheckPlugin(file) => {
+            let report = check(&file);
+            let printed = print(&report.text);
+            if report.is_good {
+                printed
+            } else {
+                ExitCode::from(RUN_TIME)
+            }
+        }
+        Command::Trial(name, depth) => ExitCode::from(trial::run(&name, depth, None)),
         Command::Serve(config) => match serve(*config) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(code) => ExitCode::from(code),
             Err(error) => fail(RUN_TIME, &error),
         },
+        Command::TryPlugin { .. } => {
+            say("swiftd: this build cannot load plugins");
+            ExitCode::from(RUN_TIME)
+        }
     }
 }
 
-fn serve(config: Config) -> Result<(), Error> {
+/// What is asked for: the command line over the configuration file over the defaults. A slip in the
+/// command line is told first, whatever is in the file.
+fn command(args: Vec<OsString>) -> Result<Command, (u8, Box<dyn Reason>)> {
+    let is_usage = |error: cli::Error| (USAGE, error.into());
+    let command = cli::parse(args.iter().cloned()).map_err(is_usage)?;
+    let Some(path) = command.config_file() else {
+        return Ok(command);
+    };
+    let mut config = Config::new(PathBuf::new());
+    config::file::load(path, &mut config).map_err(|error| (CONFIG, error.into()))?;
+    cli::parse_over(config, args).map_err(is_usage)
+}
+
+/// Serves, or has a worker serve. Returns the exit code of this process, whichever it is.
+fn serve(config: Config) -> Result<u8, Error> {
+    let listeners = Server::bind(&config)?;
+    // All of this before the first thread is started: so none of them is interrupted by a signal,
+    // and the worker is whole.
+    let worker = if config.plugins.is_supervised {
+        let settings = supervisor::Settings {
+            plugin_hang: config.plugins.hang,
+            drain_timeout: config.turn.drain_timeout,
+        };
+        let role = supervisor::run(listeners, settings);
+        match role.map_err(|error| Error::System("cannot supervise", error))? {
+            Role::Over(code) => return Ok(code),
+            Role::Worker(worker) => worker,
+        }
+    } else {
+        Worker::alone(listeners).map_err(|error| Error::System("cannot take signals", error))?
+    };
+    work(config, worker)?;
+    Ok(0)
+}
+
+fn work(config: Config, worker: Worker) -> Result<(), Error> {
+    crash::install_handler()
+        .map_err(|error| Error::System("cannot handle fatal signals", error))?;
     let root = config.site.root.clone();
-    // Before the first thread is started, so that none of them is interrupted.
-    let signals = Signals::new().map_err(|error| Error::System("cannot take signals", error))?;
-    let server = Server::start(config, Box::new(NoHooks), Some(signals))?;
-    say(&cli::ready_line(&root, server.addresses()));
+    let signals = Some(worker.signals);
+    let plugins = plugins(&config, worker.left_out)?;
+    let server = Server::start_with(worker.listeners, config, plugins, signals)?;
+    // First, so that whoever acts upon the line finds it so.
+    crash::set_ready();
+    if worker.is_first {
+        say(&cli::ready_line(&root, server.addresses()));
+    } else {
+        say("swiftd: worker restarted");
+    }
     server
         .run()
         .map_err(|error| Error::System("cannot wait for events", error))
+}
+
+/// The plugins, if a list of them was given.
+fn plugins(config: &Config, left_out: Vec<LeftOut>) -> Result<Box<dyn Extension>, Error> {
+    let Some(list) = config.plugins.file.clone() else {
+        return Ok(Box::new(NoHooks));
+    };
+    threads::register_own();
+    let plugins = Plugins::start(list, &config.site.root, config.plugins.clone(), left_out);
+    Ok(Box::new(plugins.map_err(Error::Plugins)?))
 }
 
 fn print(text: &str) -> ExitCode {
@@ -47,8 +124,11 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    say(&format!("swiftd: {error}"));
+fn fail(code: u8, error: &dyn Reason) -> ExitCode {
+    // A configuration file may have several faults, each with a line of its own.
+    for line in error.to_string().lines() {
+        say(&format!("swiftd: {line}"));
+    }
     ExitCode::from(code)
 }
 

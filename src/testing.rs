@@ -5,7 +5,9 @@
 //! "sent" bytes are collected, and large files consist of a pattern, so that nothing here depends
 //! on the machine.
 
-use crate::conn::{Connection, Context, End, Hooks, Id, Limits, Piece, Pool, State};
+use crate::conn::{
+    Connection, Context, End, Hooks, Id, Limits, Nowhere, Origin, Piece, Pool, State,
+};
 use crate::handler::{Files, LookUp, Static, mime};
 use crate::http::encode::Stamp;
 use crate::http::negotiate::{Accepted, Coding, CodingSet};
@@ -16,6 +18,9 @@ use std::sync::Arc;
 
 /// The wall clock of tests: the example of RFC 9110 §5.6.7.
 pub const UNIX_SECS: u64 = 784_111_777;
+
+/// The root of [`Memory`].
+pub const ROOT: &[u8] = b"/site";
 
 /// Files in memory.
 #[derive(Debug, Default)]
@@ -123,7 +128,18 @@ impl Memory {
 }
 
 impl Files for Memory {
-    fn look_up(&mut self, path: &[u8], accepted: &Accepted, asker: Id) -> LookUp {
+    fn root(&self) -> &[u8] {
+        ROOT
+    }
+
+    /// What is beneath another root is there under its whole path.
+    fn look_up(
+        &mut self,
+        root: Option<&[u8]>,
+        path: &[u8],
+        accepted: &Accepted,
+        asker: Id,
+    ) -> LookUp {
         if self.is_busy {
             return LookUp::Busy;
         }
@@ -131,7 +147,8 @@ impl Files for Memory {
             self.askers.push(asker);
             return LookUp::Pending;
         }
-        let Some(entry) = self.entries.get(path) else {
+        let whole = root.map(|root| [root, path].concat());
+        let Some(entry) = self.entries.get(whole.as_deref().unwrap_or(path)) else {
             return LookUp::Missing(Status::NOT_FOUND);
         };
         let coded = Coding::ALL.into_iter().zip(&entry.coded);
@@ -161,6 +178,8 @@ pub struct Peer<H> {
     pub now: u64,
     /// Whether the server is about to stop.
     pub is_draining: bool,
+    /// Where the connection comes from.
+    pub origin: Box<dyn Origin>,
     pool: Pool,
     stamp: Stamp,
 }
@@ -175,6 +194,7 @@ impl<H: Hooks> Peer<H> {
             handler: Static { files },
             now: 0,
             is_draining: false,
+            origin: Box::new(Nowhere),
             pool: Pool::default(),
             stamp: Stamp::new(UNIX_SECS),
         }
@@ -193,6 +213,7 @@ impl<H: Hooks> Peer<H> {
                 slot: 0,
                 generation: 0,
             },
+            origin: &*self.origin,
             is_draining: self.is_draining,
         };
         call(&mut self.connection, &mut context)

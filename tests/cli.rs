@@ -10,7 +10,11 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::Duration;
+use swiftd::cli::{self, Command};
+use swiftd::config::{self, Config, PluginSettings};
 use tempfile::TempDir;
 
 fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Output {
@@ -68,7 +72,9 @@ fn every_option_of_the_help_is_known() {
     let options: Vec<&str> = words.filter(|word| word.starts_with("--")).collect();
     assert!(options.len() > 25);
     for option in options {
-        if !matches!(option, "--help" | "--version") {
+        // Those that take no value.
+        let is_flag = matches!(option, "--plugin-optional" | "--supervise");
+        if !is_flag && !matches!(option, "--help" | "--version") {
             // Whatever is wrong with it, it is the value.
             let said = complaint(&run(&[option]), 2);
             assert!(said.contains(&format!("{option} needs a value")), "{said}");
@@ -112,6 +118,8 @@ fn a_wrong_option_is_named_with_its_cure() {
         (&["--body-timeout", "inf"], "expected seconds"),
         (&["--write-timeout", "1e9"], "expected seconds"),
         (&["--linger-timeout", "1s"], "expected seconds"),
+        (&["--plugin-hang", "0"], "expected seconds"),
+        (&["--supervise=yes", "."], "--supervise takes no value"),
         (&["--connections", "0"], "expected a number from 1 to"),
         (
             &["--connections", "1x"],
@@ -136,6 +144,72 @@ fn a_wrong_option_is_named_with_its_cure() {
             &["--avoid", "epoll"],
             "expected openat2, resolve-cached, nowait or cachestat",
         ),
+        (&["--plugins"], "--plugins needs a value"),
+        (&["--plugins", ""], "--plugins \"\": expected a file"),
+        (&["--plugin", "x"], "did you mean --plugins?"),
+        (&["--confg", "x"], "did you mean --config?"),
+        (&["--config", ""], "--config \"\": expected a file"),
+        (&["--set"], "--set needs a value"),
+        (
+            &["--set", "a=b"],
+            "--set \"a=b\": expected plugin.NAME.KEY=VALUE",
+        ),
+        (&["--set", "plugin.a.b"], "expected plugin.NAME.KEY=VALUE"),
+        (&["--set", "plugin.a=b"], "expected plugin.NAME.KEY=VALUE"),
+        (
+            &["--set", "plugin.A.k=v"],
+            "expected a plugin's name: a small letter",
+        ),
+        (&["--set", "plugin.a-b.k=v"], "expected a plugin's name"),
+        (&["--set", "plugin..k=v"], "expected a plugin's name"),
+        (
+            &["--set", "plugin.a.=v"],
+            "expected a key of up to 64 letters",
+        ),
+        (
+            &["--set", "plugin.a.b.c=v"],
+            "expected a key of up to 64 letters",
+        ),
+        (&["--set", "plugin.a.b c=\u{1b}\n"], "expected a key"),
+        (
+            &["--plugin-drain-timeout", "0"],
+            "expected seconds from 0.001",
+        ),
+        (
+            &["--plugin-trial", "yes"],
+            "--plugin-trial \"yes\": expected on or off",
+        ),
+        (&["--plugin-trial"], "--plugin-trial needs a value"),
+        (&["--try-plugin"], "--try-plugin needs a value"),
+        (
+            &["--try-plugin", "", "GET / HTTP/1.1"],
+            "--try-plugin \"\": expected a file",
+        ),
+        (
+            &["--try-plugin", "a.so"],
+            "needs one request, not 0, as in: swiftd --try-plugin FILE 'GET / HTTP/1.1'",
+        ),
+        (
+            &["--try-plugin", "a.so", "GET", "/"],
+            "needs one request, not 2",
+        ),
+        (&["--try-plugin", "a.so", " "], "the request is empty"),
+        (&["--reload", "3", "."], "--reload goes with --try-plugin"),
+        (
+            &["--reload", "-1"],
+            "--reload \"-1\": expected a number from 0 to 1000000",
+        ),
+        (&["--plugin-optional"], "which directory?"),
+        (&["--supervise"], "which directory?"),
+        (
+            &["--plugin-optional=yes", "."],
+            "--plugin-optional takes no value",
+        ),
+        // A slip here is told before what is in a file.
+        (
+            &["--config", "/nowhere/swiftd.toml", "--port", "x"],
+            "--port \"x\": expected",
+        ),
         (&["--cache-files=many"], "--cache-files \"many\""),
         (&["--bad\noption"], "unknown option"),
         (&["-\n"], "unknown option"),
@@ -155,9 +229,20 @@ fn arguments_that_are_no_text_are_refused_in_one_line() {
     let odd = OsString::from(OsStr::from_bytes(b"--\xff\xfe"));
     complaint(&run(&[odd]), 2);
     let odd = OsStr::from_bytes(b"\xff");
-    for option in ["--port", "--listen", "--index", "--idle-timeout", "--avoid"] {
+    for option in [
+        "--port",
+        "--listen",
+        "--index",
+        "--idle-timeout",
+        "--avoid",
+        "--set",
+        "--plugin-trial",
+        "--reload",
+    ] {
         complaint(&run(&[OsStr::new(option), odd]), 2);
     }
+    let said = complaint(&run(&["--try-plugin".as_ref(), "a.so".as_ref(), odd]), 2);
+    assert!(said.contains("expected a request in UTF-8"), "{said}");
 }
 
 #[test]
@@ -254,4 +339,183 @@ fn the_ready_line_names_the_root_and_all_places() {
     assert_eq!(server.places[1], "unix:s.sock");
     assert!(server.places[2].starts_with("http://127.0.0.1:"));
     server.finish(0);
+}
+
+/// The command that swiftd understands.
+fn parsed(arguments: &[&str]) -> Command {
+    let arguments = ["swiftd"].iter().chain(arguments).map(OsString::from);
+    cli::parse(arguments).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[track_caller]
+fn settings(arguments: &[&str]) -> PluginSettings {
+    match parsed(arguments) {
+        Command::Serve(config) => config.plugins,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn settings_of_plugins_have_defaults() {
+    let plugins = settings(&["."]);
+    assert_eq!(plugins, PluginSettings::default());
+    assert!(plugins.try_load && !plugins.is_optional && !plugins.is_supervised);
+    assert_eq!(plugins.drain_timeout, Duration::from_secs(60));
+    assert!(plugins.file.is_none() && plugins.config_file.is_none() && plugins.values.is_empty());
+}
+
+#[test]
+fn settings_of_plugins_are_taken_from_the_command_line() {
+    let plugins = settings(&[
+        "--plugins=p.conf",
+        "--config",
+        "swiftd.toml",
+        "--plugin-optional",
+        "--plugin-drain-timeout",
+        "1.5",
+        "--plugin-trial=off",
+        "--supervise",
+        "--set",
+        "plugin.a.k=1",
+        ".",
+        "--set=plugin.b.l=x=y",
+        "--set",
+        "plugin.a.k=2",
+    ]);
+    assert_eq!(plugins.file, Some("p.conf".into()));
+    assert_eq!(plugins.config_file, Some("swiftd.toml".into()));
+    assert!(plugins.is_optional && plugins.is_supervised && !plugins.try_load);
+    assert_eq!(plugins.drain_timeout, Duration::from_millis(1500));
+    let values = format!("{:?}", plugins.values);
+    assert_eq!(values, r#"{"a": {"k": "2"}, "b": {"l": "x=y"}}"#);
+    assert_eq!(plugins.overrides, plugins.values);
+    assert!(settings(&[".", "--plugin-trial", "on"]).try_load);
+}
+
+#[test]
+fn the_trial_of_a_plugin_takes_a_request_instead_of_a_directory() {
+    for arguments in [
+        &[
+            "--try-plugin",
+            "a.so",
+            "GET /x HTTP/1.1",
+            "--reload",
+            "100",
+            "--set",
+            "plugin.a.k=v",
+        ][..],
+        &[
+            "--set=plugin.a.k=v",
+            "--reload=100",
+            "GET /x HTTP/1.1",
+            "--try-plugin=a.so",
+        ],
+    ] {
+        let Command::TryPlugin {
+            file,
+            request,
+            reload,
+            values,
+            config_file,
+        } = parsed(arguments)
+        else {
+            panic!("{arguments:?}");
+        };
+        assert_eq!(
+            (file.to_str(), &*request, reload),
+            (Some("a.so"), "GET /x HTTP/1.1", 100)
+        );
+        assert_eq!(values["a"]["k"], "v");
+        assert_eq!(config_file, None);
+    }
+    let command = parsed(&[
+        "--try-plugin",
+        "a.so",
+        "--config",
+        "c.toml",
+        "GET / HTTP/1.1",
+    ]);
+    assert_eq!(command.config_file(), Some(Path::new("c.toml")));
+    assert!(matches!(command, Command::TryPlugin { reload: 0, .. }));
+}
+
+#[test]
+fn the_command_line_is_read_over_the_configuration_file() {
+    let mut config = Config::new("".into());
+    let text = b"plugins = '/etc/p.conf'\n[plugin.a]\nk = 1\nl = 2\n";
+    config::file::parse(text, &mut config).unwrap();
+    let over = |arguments: &[&str]| {
+        let arguments = ["swiftd", "."].iter().chain(arguments).map(OsString::from);
+        match cli::parse_over(config.clone(), arguments).unwrap() {
+            Command::Serve(config) => config.plugins,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(over(&[]), config.plugins);
+    let plugins = over(&["--plugins", "mine", "--set", "plugin.a.k=3"]);
+    assert_eq!(plugins.file, Some("mine".into()));
+    let values = format!("{:?}", plugins.values);
+    assert_eq!(values, r#"{"a": {"k": "3", "l": "2"}}"#);
+}
+
+#[test]
+fn a_wrong_configuration_file_is_told_by_place_and_ends_with_78() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("swiftd.toml");
+    let run_with = |path: &Path| {
+        let mut command = program();
+        command.arg("--config").arg(path).arg(directory.path());
+        command.args(["--port", "0"]).output().unwrap()
+    };
+    let said = complaint(&run_with(&path), 78);
+    assert!(
+        said.contains("cannot read the configuration file") && said.contains("swiftd.toml"),
+        "{said}"
+    );
+    let said = complaint(&run_with(directory.path()), 78);
+    assert!(
+        said.ends_with("is no regular file; name a TOML file"),
+        "{said}"
+    );
+
+    fs::write(&path, "\npluggins = \"/etc/p.conf\"\n").unwrap();
+    let said = complaint(&run_with(&path), 78);
+    let wanted = format!(
+        "{}:2:1: unknown key pluggins; did you mean plugins?",
+        path.display()
+    );
+    assert_eq!(said, wanted);
+
+    fs::write(
+        &path,
+        "plugins = 1\n[plugin.a]\nk = 1.5\nl = [\"\\u001b\\n\"]\n",
+    )
+    .unwrap();
+    let output = run_with(&path);
+    assert_eq!(output.status.code(), Some(78));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    for (line, place) in lines.iter().zip(["1:11", "3:5", "4:6"]) {
+        let wanted = format!("swiftd: {}:{place}: ", path.display());
+        assert!(line.starts_with(&wanted), "{said}");
+    }
+
+    fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
+    let said = complaint(&run_with(&path), 78);
+    assert!(said.contains("longer than 1048576 bytes"), "{said}");
+}
+
+#[test]
+fn a_good_configuration_file_is_no_hindrance() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("swiftd.toml");
+    fs::write(&path, "# nothing yet\n[plugin.a]\nk = 1\n").unwrap();
+    let mut command = program();
+    command.arg(directory.path()).arg("--config").arg(&path);
+    Server::spawn({
+        command.args(["--port", "0"]);
+        command
+    })
+    .finish(0);
 }

@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "conformance/amendments.rs"]
+mod amendments;
 #[path = "conformance/conditional.rs"]
 mod conditional;
 #[path = "conformance/deadlines.rs"]
@@ -15,3 +17,7 @@ mod hooks;
 mod persistence;
 #[path = "conformance/ranges.rs"]
 mod ranges;
+#[path = "conformance/rewrites.rs"]
+mod rewrites;
+#[path = "conformance/streams.rs"]
+mod streams;

@@ -14,6 +14,8 @@ mod crowd;
 mod features;
 #[path = "loopback/files.rs"]
 mod files;
+#[path = "loopback/hooks.rs"]
+mod hooks;
 #[path = "loopback/listeners.rs"]
 mod listeners;
 #[path = "support/server.rs"]

@@ -28,6 +28,7 @@ mod sim {
     pub mod server;
     pub mod slot;
     pub mod stage;
+    pub mod streaming;
     pub mod verifier;
     pub mod watch;
     pub mod wire;
@@ -84,6 +85,13 @@ const EVENTS: &[&str] = &[
     "hook suspended for ever",
     "hook failed",
     "hook started over",
+    "stream waits",
+    "stream held back",
+    "stream ended",
+    "hook failed within its response",
+    "hook timed out within its response",
+    "response in chunks",
+    "response until the close",
     "spurious resumption",
     "stale event",
     "clock jumped",

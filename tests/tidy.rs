@@ -16,17 +16,19 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("disk", &["conn", "files", "http", "sys"]),
     ("files", &["conn", "disk", "handler", "http", "sys"]),
     ("config", &["conn", "files", "sys"]),
-    ("cli", &["config", "server", "sys"]),
+    ("cli", &["config", "plugin", "server", "sys"]),
+    ("plugin", &["config", "conn", "http", "supervisor", "sys"]),
     (
         "server",
         &[
-            "config", "conn", "disk", "files", "handler", "http", "log", "sys",
+            "config", "conn", "disk", "files", "handler", "http", "log", "plugin", "sys",
         ],
     ),
+    ("supervisor", &["sys"]),
     ("lib", &[]),
     // Not part of the program.
     ("testing", &["conn", "handler", "http"]),
-    ("fuzzing", &["conn", "handler", "http", "testing"]),
+    ("fuzzing", &["conn", "handler", "http", "plugin", "testing"]),
 ];
 
 /// Crates, and the only modules that may name them.
@@ -34,11 +36,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("polling", &["sys"]),
     ("rustix", &["sys"]),
     ("libc", &["sys"]),
+    ("libloading", &["sys"]),
     ("httparse", &["http", "fuzzing"]),
     ("httpdate", &["http", "fuzzing"]),
     ("memchr", &["http", "files", "fuzzing"]),
     ("lexopt", &["cli"]),
-    ("swiftd_timer", &["server"]),
+    ("toml", &["config"]),
+    ("inotify", &["sys"]),
+    ("swiftd_timer", &["plugin", "server"]),
+    ("swiftd_plugin", &["plugin", "sys"]),
 ];
 
 /// What the core must not name: bytes and the time come as arguments.
@@ -64,7 +70,18 @@ const IMPURE: &[&str] = &[
 const PURE: &[&str] = &["http", "conn", "handler"];
 
 /// The only files that opt out of `deny(unsafe_code)`.
-const UNSAFE: &[&str] = &["src/sys/poll.rs", "src/sys/raw.rs"];
+const UNSAFE: &[&str] = &[
+    "src/sys/abi.rs",
+    "src/sys/crash.rs",
+    "src/sys/dl.rs",
+    "src/sys/fatal.rs",
+    "src/sys/guest.rs",
+    "src/sys/keys.rs",
+    "src/sys/poll.rs",
+    "src/sys/raw.rs",
+    "src/sys/table.rs",
+    "src/sys/tls.rs",
+];
 
 /// Past this a file usually holds a second noun. Lines before its tests.
 const LINES_MAX: usize = 500;
@@ -197,7 +214,8 @@ fn modules_import_only_what_they_may() {
             continue;
         };
         // What `super` means at the top of the tree.
-        let is_top = source.path == format!("src/{module}.rs") || source.path.ends_with("/mod.rs");
+        let is_top =
+            [format!("src/{module}.rs"), format!("src/{module}/mod.rs")].contains(&source.path);
         for (number, line) in source.code() {
             let mut roots: Vec<&str> = line.split("crate::").skip(1).collect();
             if is_top {
@@ -261,7 +279,7 @@ fn the_core_names_no_socket_no_file_and_no_clock() {
 }
 
 #[test]
-fn unsafe_code_is_in_two_files() {
+fn unsafe_code_is_behind_the_fence() {
     let mut offences = Vec::new();
     for source in sources("src").into_iter().chain(sources("timer/src")) {
         let is_allowed = UNSAFE.contains(&&source.path[..]);

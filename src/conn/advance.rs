@@ -5,12 +5,12 @@
 //! whole is parsed where it was received.
 
 use super::chain::{self, Verdict};
-use super::connection::{Connection, HAS_EXCHANGE, Suspended, reset};
-use super::{Answer, Context, Flow, Output, Point, RequestBody, State, Why};
+use super::connection::{Connection, HAS_EXCHANGE, Suspended, finish};
+use super::{Answer, Context, Flow, Point, RequestBody, State, Why};
 use crate::http::body::Framing;
-use crate::http::encode::{self, Persistence};
+use crate::http::encode;
 use crate::http::parse::{self, Scan};
-use crate::http::{Body, Error, Method, Status, range};
+use crate::http::{Error, Status};
 use std::mem;
 
 /// One step of the state machine.
@@ -91,6 +91,9 @@ impl Connection {
             let is_last = self.flags.has_ended || cx.is_draining;
             return if is_last && !self.has_output() {
                 self.flags.lingers |= cx.is_draining;
+                if !self.flags.has_ended {
+                    self.why = Why::Stop;
+                }
                 Step::To(State::Close)
             } else {
                 Step::Wait
@@ -116,7 +119,10 @@ impl Connection {
     fn read(&mut self, input: &mut Input<'_>, cx: &mut Context<'_>) -> Step {
         let head_bytes = match self.scan.find_end(input.rest(), &cx.limits.head) {
             Ok(Some(bytes)) => bytes,
-            Ok(None) if self.flags.has_ended => return Step::To(State::Close),
+            Ok(None) if self.flags.has_ended => {
+                self.why = Why::ClientGone;
+                return Step::To(State::Close);
+            }
             Ok(None) => return Step::Wait,
             Err(error) => {
                 let is_for_head = parse::is_for_head(input.rest());
@@ -144,11 +150,9 @@ impl Connection {
         let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
         let framing = exchange.request.framing;
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
-        let is_wanted = match chain::run(exchange, cx.hooks) {
-            Verdict::Wait => {
-                self.suspended = Suspended::Hook;
-                return Step::Wait;
-            }
+        let (hooks, caller) = cx.hooks();
+        let is_wanted = match chain::run(exchange, hooks, caller) {
+            Verdict::Wait => return self.suspend_hook(),
             Verdict::Refused(status) => return Step::To(self.refuse(status, cx)),
             Verdict::Complete => false,
             Verdict::Claimed => true,
@@ -199,19 +203,7 @@ impl Connection {
         }
         let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
         if exchange.is_claimed {
-            return match cx.hooks.call(Point::HandleSubrequest, exchange) {
-                Flow::Finished => Step::To(State::ResponseStart),
-                Flow::Wait => {
-                    self.suspended = Suspended::Hook;
-                    Step::Wait
-                }
-                // The body has been read, so it is not read again.
-                Flow::Comeback if chain::come_back(exchange) => {
-                    exchange.request.framing = Framing::None;
-                    Step::To(State::RequestEnd)
-                }
-                _ => Step::To(self.refuse(Status::INTERNAL_SERVER_ERROR, cx)),
-            };
+            return self.call_owner(cx);
         }
         match cx.handler.answer(exchange, cx.id) {
             Answer::Ready => Step::To(State::ResponseStart),
@@ -222,24 +214,56 @@ impl Connection {
         }
     }
 
-    fn response_start(&mut self, cx: &mut Context<'_>) -> Step {
-        let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
-        let (request, response) = (&exchange.request, &mut exchange.response);
-        // When it is the server that ends the connection, the client may already have sent more.
-        let is_last = cx.is_draining || self.requests >= cx.limits.requests_max;
-        self.flags.lingers |= is_last && request.keeps_alive;
-        self.flags.ends |= is_last || !request.keeps_alive;
-        let persistence = if self.flags.ends {
-            Persistence::Close
-        } else {
-            Persistence::KeepAlive
-        };
-        let output = self.output.get_or_insert_with(|| cx.pool.take_output());
-        let bytes = output.bytes_mut();
-        encode::head(response, request.version, persistence, cx.stamp, bytes);
-        if request.method != Method::Head && response.status.allows_body() {
-            push_body(&response.body, output);
+    /// Asks the plugin that has claimed the exchange.
+    fn call_owner(&mut self, cx: &mut Context<'_>) -> Step {
+        loop {
+            self.prepare_stream();
+            let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
+            let (hooks, caller) = cx.hooks();
+            let flow = hooks.call(Point::HandleSubrequest, exchange, caller);
+            let is_streaming = exchange.stream.is_started();
+            match flow {
+                Flow::Finished if chain::is_answered(exchange) => {
+                    return Step::To(State::ResponseStart);
+                }
+                Flow::Wait if is_streaming => {
+                    self.queue_stream(cx);
+                    // Content that nobody wants takes no room.
+                    if !self.has_room_for_owner() {
+                        return self.suspend_hook();
+                    }
+                }
+                Flow::Wait => return self.suspend_hook(),
+                // The body has been read, so it is not read again.
+                Flow::Comeback if !is_streaming && chain::come_back(exchange) => {
+                    exchange.request.framing = Framing::None;
+                    return Step::To(State::RequestEnd);
+                }
+                _ => return self.fail_owner(cx),
+            }
         }
+    }
+
+    /// The owner has failed: the client is told if it can be, else it sees that the response has
+    /// come to no good end.
+    fn fail_owner(&mut self, cx: &mut Context<'_>) -> Step {
+        let exchange = self.exchange.as_ref().expect(HAS_EXCHANGE);
+        if exchange.stream.is_sending() {
+            self.abort(Why::Error, cx);
+            return Step::To(State::Close);
+        }
+        Step::To(self.refuse(Status::INTERNAL_SERVER_ERROR, cx))
+    }
+
+    /// A hook waits, from now on.
+    fn suspend_hook(&mut self) -> Step {
+        self.suspended = Suspended::Hook;
+        self.flags.begins_wait = true;
+        Step::Wait
+    }
+
+    fn response_start(&mut self, cx: &mut Context<'_>) -> Step {
+        self.queue_response(cx);
         Step::To(State::Write)
     }
 
@@ -248,7 +272,7 @@ impl Connection {
             return Step::To(State::ResponseEnd);
         };
         // Pipelined answers gather, within a bound, so that they leave in one call.
-        let has_room = output.held_bytes() < cx.limits.output_bytes_max && !output.has_file();
+        let has_room = output.held_bytes() < cx.limits.output_bytes_max && !output.has_splice();
         if has_room && !self.flags.ends && !input.is_empty() {
             return Step::To(State::ResponseEnd);
         }
@@ -257,12 +281,7 @@ impl Connection {
 
     fn response_end(&mut self, input: &Input<'_>, cx: &mut Context<'_>) -> Step {
         let mut exchange = self.exchange.take().expect(HAS_EXCHANGE);
-        if !cx.hooks.is_empty() {
-            exchange.point = Point::SubrequestEnd;
-            exchange.resume = 0;
-            cx.hooks.call(Point::SubrequestEnd, &mut exchange);
-            reset(&mut exchange, Why::Done, cx.hooks);
-        }
+        finish(&mut exchange, Why::Done, cx);
         cx.pool.give_exchange(exchange);
         if self.flags.ends {
             self.flags.lingers |= !input.is_empty();
@@ -275,6 +294,9 @@ impl Connection {
     fn error(&mut self) -> Step {
         self.flags.ends = true;
         self.flags.lingers = true;
+        if self.why == Why::Done {
+            self.why = Why::Error;
+        }
         Step::To(State::ResponseStart)
     }
 
@@ -286,22 +308,5 @@ impl Connection {
             self.flags.is_aborted = true;
         }
         Step::Wait
-    }
-}
-
-/// Queues the content of a response.
-fn push_body(body: &Body, output: &mut Output) {
-    match body {
-        Body::Empty | Body::File(_, None) => {}
-        Body::Bytes(bytes) => output.bytes_mut().extend_from_slice(bytes),
-        Body::File(file, Some(part)) => output.push_file(file, *part),
-        Body::Parts(file, parts, boundary) => {
-            for &part in parts {
-                let bytes = output.bytes_mut();
-                range::part_head(bytes, boundary, file.content_type, part, file.bytes());
-                output.push_file(file, part);
-            }
-            range::closing_line(output.bytes_mut(), boundary);
-        }
     }
 }

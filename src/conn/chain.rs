@@ -1,8 +1,8 @@
 //! The hooks that see the head alone, from url_raw to subrequest_start, and what they decide.
 
-use super::exchange::Exchange;
-use super::hooks::{Flow, Hooks, Point};
-use crate::http::{Error, Status, target};
+use super::exchange::{Change, Exchange};
+use super::hooks::{Caller, Flow, Hooks, Point};
+use crate::http::{Body, Error, Status, target};
 
 /// What is to become of an exchange after its head has been seen.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -23,33 +23,40 @@ pub(super) enum Verdict {
 const COMEBACKS_MAX: u8 = 10;
 
 /// Runs the chain from `exchange.point` on.
-pub(super) fn run(exchange: &mut Exchange, hooks: &mut dyn Hooks) -> Verdict {
+pub(super) fn run(exchange: &mut Exchange, hooks: &mut dyn Hooks, caller: Caller<'_>) -> Verdict {
     if hooks.is_empty() {
         return match clean_path(exchange) {
             Ok(()) => Verdict::Unclaimed,
             Err(error) => Verdict::Refused(error.status()),
         };
     }
+    exchange.is_heard = true;
     loop {
         let point = exchange.point;
-        match hooks.call(point, exchange) {
-            Flow::GoOn => match following(point) {
-                Some(next) => enter(exchange, next),
-                None => return Verdict::Unclaimed,
-            },
+        match hooks.call(point, exchange, caller) {
+            Flow::GoOn => {
+                // Whoever lets others answer leaves no answer behind.
+                exchange.response.clear();
+                match following(point) {
+                    Some(next) => enter(exchange, next),
+                    None => return Verdict::Unclaimed,
+                }
+            }
+            Flow::Finished if is_answered(exchange) => return Verdict::Complete,
             Flow::Finished if point == Point::SubrequestStart => {
                 exchange.is_claimed = true;
                 enter(exchange, Point::HandleSubrequest);
                 return Verdict::Claimed;
             }
-            Flow::Finished => return Verdict::Complete,
             Flow::Wait => return Verdict::Wait,
             Flow::Comeback if come_back(exchange) => continue,
-            Flow::Comeback | Flow::Error => {
+            // What a hook before subrequest_start has finished must be a response.
+            Flow::Finished | Flow::Comeback | Flow::Error => {
                 return Verdict::Refused(Status::INTERNAL_SERVER_ERROR);
             }
         }
         if point == Point::UrlRaw
+            && std::mem::take(&mut exchange.change) != Change::Path
             && let Err(error) = clean_path(exchange)
         {
             return Verdict::Refused(error.status());
@@ -57,12 +64,29 @@ pub(super) fn run(exchange: &mut Exchange, hooks: &mut dyn Hooks) -> Verdict {
     }
 }
 
-/// Starts the chain over: at the raw target if that is where it was, else at the clean path.
-/// False if it has done so too often.
+/// Whether whoever has finished leaves a response behind. An error without a body gets its page.
+pub(super) fn is_answered(exchange: &mut Exchange) -> bool {
+    if exchange.stream.is_started() {
+        exchange.stream.end();
+        return true;
+    }
+    let response = &mut exchange.response;
+    if response.status.is_error() && matches!(response.body, Body::Empty) {
+        response.set_page(response.status);
+    }
+    response.is_complete()
+}
+
+/// Starts the chain over: at the raw target if that was changed or is where it was, else at the
+/// clean path. False if it has done so too often.
 pub(super) fn come_back(exchange: &mut Exchange) -> bool {
     exchange.comebacks += 1;
-    exchange.is_claimed = false;
-    let start = exchange.point.min(Point::UrlClean);
+    exchange.forget_decisions();
+    let start = match std::mem::take(&mut exchange.change) {
+        Change::Target => Point::UrlRaw,
+        Change::Path => Point::UrlClean,
+        Change::None => exchange.point.min(Point::UrlClean),
+    };
     enter(exchange, start);
     exchange.comebacks <= COMEBACKS_MAX
 }

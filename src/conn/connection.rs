@@ -4,7 +4,7 @@
 //! writes; every method returns at once.
 
 use super::{
-    Append, Context, Deadline, End, Exchange, Hooks, Limits, Output, Piece, State, Wait, Why,
+    Append, Context, Deadline, End, Exchange, Limits, Output, Piece, Point, State, Wait, Why,
 };
 use crate::http::parse::{self, Scan};
 use crate::http::{Error, Method, Status};
@@ -35,6 +35,8 @@ pub struct Connection {
     pub(super) state: State,
     pub(super) suspended: Suspended,
     pub(super) flags: Flags,
+    /// Why it ends, or has ended.
+    pub(super) why: Why,
 }
 
 /// What is remembered between two calls.
@@ -54,6 +56,8 @@ pub(super) struct Flags {
     pub(super) has_skipped: bool,
     /// The next part of the file is being read from the disk.
     pub(super) is_loading: bool,
+    /// A hook has answered that it waits; its deadline has not been set.
+    pub(super) begins_wait: bool,
 }
 
 /// Why an exchange must be there.
@@ -78,6 +82,7 @@ impl Connection {
             state: State::Connect,
             suspended: Suspended::No,
             flags: Flags::default(),
+            why: Why::Done,
         }
     }
 
@@ -104,10 +109,22 @@ impl Connection {
         self.proceed(cx);
     }
 
-    /// What a suspended exchange waits for may be there: the disk's answer, an event.
+    /// The disk's answer may be there. A hook is not woken by that.
     pub fn handle_wake(&mut self, cx: &mut Context<'_>) {
-        self.suspended = Suspended::No;
-        self.proceed(cx);
+        self.wake(Suspended::Disk, cx);
+    }
+
+    /// What a suspended hook waits for may be there. Who waits for the disk, or not at all, is not
+    /// woken by that.
+    pub fn handle_resume(&mut self, cx: &mut Context<'_>) {
+        self.wake(Suspended::Hook, cx);
+    }
+
+    fn wake(&mut self, suspended: Suspended, cx: &mut Context<'_>) {
+        if self.suspended == suspended {
+            self.suspended = Suspended::No;
+            self.proceed(cx);
+        }
     }
 
     /// `bytes` of the current piece were taken by the kernel.
@@ -120,7 +137,14 @@ impl Connection {
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
             self.deadline.handle_moved(bytes, cx.now, cx.limits);
         }
-        if output.is_empty() {
+        let is_empty = output.is_empty();
+        if self.state == State::HandleRequest
+            && self.suspended == Suspended::Hook
+            && self.has_room_for_owner()
+        {
+            self.suspended = Suspended::No;
+            self.proceed(cx);
+        } else if is_empty {
             self.proceed(cx);
         }
     }
@@ -149,6 +173,9 @@ impl Connection {
 
     /// The deadline has passed.
     pub fn handle_deadline(&mut self, cx: &mut Context<'_>) {
+        let stream = self.exchange.as_ref().map(|exchange| &exchange.stream);
+        let (is_sending, is_sent) =
+            stream.map_or((false, false), |it| (it.is_sending(), it.is_sent()));
         let next = match self.deadline.wait() {
             // A client that never sent a byte of a request is told nothing.
             Wait::Idle | Wait::Linger | Wait::Write => return self.abort(Why::Deadline, cx),
@@ -159,11 +186,20 @@ impl Connection {
             }
             Wait::Body => self.refuse(Error::BodyTimeout.status(), cx),
             Wait::Disk => self.refuse(Status::SERVICE_UNAVAILABLE, cx),
+            Wait::Hook if is_sending && !is_sent => return self.abort(Why::Deadline, cx),
             Wait::Hook => {
                 self.reset_exchange(Why::Deadline, cx);
-                self.refuse(Status::GATEWAY_TIMEOUT, cx)
+                if is_sent {
+                    self.suspended = Suspended::No;
+                    State::ResponseStart
+                } else {
+                    self.refuse(Status::GATEWAY_TIMEOUT, cx)
+                }
             }
         };
+        if next == State::Error {
+            self.why = Why::Deadline;
+        }
         self.enter(next);
         self.proceed(cx);
     }
@@ -175,16 +211,46 @@ impl Connection {
             // The client may be sending its next request just now; closing at once would reset what
             // it was sent before.
             self.flags.lingers = true;
+            self.why = Why::Stop;
             self.enter(State::Close);
         }
         self.settle(cx);
     }
 
+    /// The hooks that the exchange began with are to be let go. A response that needs them no more
+    /// goes on; one that they have not made is a 503; one that they are in the middle of is cut off.
+    pub fn handle_drain(&mut self, cx: &mut Context<'_>) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        let is_streaming = exchange.stream.is_sending() && !exchange.stream.is_sent();
+        let is_made = self.state >= State::ResponseStart || self.suspended == Suspended::Disk;
+        if is_streaming {
+            self.abort(Why::Drain, cx);
+        } else if is_made {
+            finish(exchange, Why::Drain, cx);
+            exchange.is_heard = false;
+        } else {
+            reset(exchange, Why::Drain, cx);
+            let next = self.refuse(Status::SERVICE_UNAVAILABLE, cx);
+            self.enter(next);
+            self.proceed(cx);
+        }
+    }
+
     /// The connection is of no use any more: the peer has reset it, or it cannot be written to.
     pub fn abort(&mut self, why: Why, cx: &mut Context<'_>) {
-        self.reset_exchange(why, cx);
-        self.flags.is_cut_off = self.output.is_some() && why != Why::ClientGone;
-        self.exchange = None;
+        let mut is_incomplete = self.output.is_some();
+        if let Some(mut exchange) = self.exchange.take() {
+            let stream = &exchange.stream;
+            is_incomplete |= stream.is_sending() && !stream.is_sent();
+            finish(&mut exchange, why, cx);
+        }
+        if self.state != State::Close {
+            self.why = why;
+        }
+        self.flags.is_cut_off = is_incomplete && why != Why::ClientGone;
+        self.suspended = Suspended::No;
         self.output = None;
         self.rest = Vec::new();
         self.flags.is_aborted = true;
@@ -268,6 +334,12 @@ impl Connection {
         self.deadline.is_missed(now)
     }
 
+    /// Why the connection ends, once it does.
+    #[must_use]
+    pub fn why(&self) -> Why {
+        self.why
+    }
+
     /// The current state.
     #[must_use]
     pub fn state(&self) -> State {
@@ -287,6 +359,7 @@ impl Connection {
     pub(super) fn refuse(&mut self, status: Status, cx: &mut Context<'_>) -> State {
         let exchange = self.exchange.get_or_insert_with(|| cx.pool.take_exchange());
         exchange.response.set_error(status);
+        exchange.stream.clear();
         self.suspended = Suspended::No;
         State::Error
     }
@@ -307,7 +380,7 @@ impl Connection {
 
     fn reset_exchange(&mut self, why: Why, cx: &mut Context<'_>) {
         if let Some(exchange) = &mut self.exchange {
-            reset(exchange, why, cx.hooks);
+            reset(exchange, why, cx);
         }
     }
 
@@ -323,8 +396,19 @@ impl Connection {
             cx.pool.give_output(output);
         }
         let wait = self.wait();
-        if wait != self.deadline.wait() {
-            self.deadline = self.deadline.followed_by(wait, cx.now, cx.limits);
+        let begins_wait = mem::take(&mut self.flags.begins_wait);
+        if wait != self.deadline.wait() || (begins_wait && wait == Wait::Hook) {
+            // Who has taken all that there was owes nothing.
+            self.deadline = match self.output {
+                Some(_) => self.deadline.followed_by(wait, cx.now, cx.limits),
+                None => Deadline::new(wait, cx.now, cx.limits),
+            };
+            let wait_ms = self.exchange.as_ref().and_then(|exchange| exchange.wait_ms);
+            if wait == Wait::Hook
+                && let Some(wait_ms) = wait_ms
+            {
+                self.deadline = Deadline::of_hook(cx.now, wait_ms);
+            }
         }
     }
 
@@ -352,10 +436,22 @@ impl Connection {
     }
 }
 
+/// The response has been handed over or given up: tells the hooks that have seen the exchange.
+pub(super) fn finish(exchange: &mut Exchange, why: Why, cx: &mut Context<'_>) {
+    if exchange.is_heard {
+        exchange.point = Point::SubrequestEnd;
+        exchange.resume = 0;
+        let (hooks, caller) = cx.hooks();
+        hooks.call(Point::SubrequestEnd, exchange, caller);
+        reset(exchange, why, cx);
+    }
+}
+
 /// Tells the hooks that an exchange has ended, unless they know: a response may still follow a
 /// hook's deadline.
-pub(super) fn reset(exchange: &mut Exchange, why: Why, hooks: &mut dyn Hooks) {
-    if !hooks.is_empty() && !mem::replace(&mut exchange.is_reset, true) {
-        hooks.handle_reset(exchange, why);
+fn reset(exchange: &mut Exchange, why: Why, cx: &mut Context<'_>) {
+    if exchange.is_heard && !mem::replace(&mut exchange.is_reset, true) {
+        let (hooks, caller) = cx.hooks();
+        hooks.handle_reset(exchange, why, caller);
     }
 }

@@ -52,6 +52,17 @@ impl Deadline {
         }
     }
 
+    /// A hook's own bound on its wait that begins now.
+    #[must_use]
+    pub fn of_hook(now: u64, wait_ms: u32) -> Self {
+        Self {
+            due: now.saturating_add(wait_ms.into()),
+            moved: 0,
+            write_left: None,
+            wait: Wait::Hook,
+        }
+    }
+
     /// Another wait begins now. A write window is only interrupted by a wait for the disk: what a
     /// client has not taken before, it owes after.
     #[must_use]

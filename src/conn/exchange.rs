@@ -6,7 +6,18 @@
 use super::hooks::Point;
 use super::output::Output;
 use super::request_body::RequestBody;
-use crate::http::{Request, Response};
+use super::stream::Stream;
+use crate::http::{Amendments, Error, Request, Response, target};
+use std::mem;
+
+/// What a hook has changed since the chain was last at that point.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Change {
+    #[default]
+    None,
+    Path,
+    Target,
+}
 
 /// One request with its response.
 #[derive(Debug)]
@@ -29,6 +40,21 @@ pub struct Exchange {
     pub comebacks: u8,
     /// Whether the hooks have been told that it ended.
     pub is_reset: bool,
+    /// The hooks' own number for it; 0 is none.
+    pub ticket: u32,
+    /// What hooks want changed in the fields of whatever response follows.
+    pub amendments: Amendments,
+    /// A response that is sent while it is made.
+    pub stream: Stream,
+    /// How long each following wait of a hook may last; `None` for the bound of all.
+    pub wait_ms: Option<u32>,
+    /// The absolute path of the root that a hook has chosen.
+    pub docroot: Option<Vec<u8>>,
+    /// The absolute path that a hook has chosen; it must lie in the root.
+    pub physical: Option<Vec<u8>>,
+    /// Whether a hook has been called, so that the end must be told.
+    pub(super) is_heard: bool,
+    pub(super) change: Change,
 }
 
 impl Default for Exchange {
@@ -43,6 +69,14 @@ impl Default for Exchange {
             is_claimed: false,
             comebacks: 0,
             is_reset: false,
+            ticket: 0,
+            amendments: Amendments::default(),
+            stream: Stream::default(),
+            wait_ms: None,
+            docroot: None,
+            physical: None,
+            is_heard: false,
+            change: Change::None,
         }
     }
 }
@@ -59,6 +93,41 @@ impl Exchange {
         self.is_claimed = false;
         self.comebacks = 0;
         self.is_reset = false;
+        self.ticket = 0;
+        self.amendments.clear();
+        self.stream.clear();
+        self.wait_ms = None;
+        self.docroot = None;
+        self.physical = None;
+        self.is_heard = false;
+        self.change = Change::None;
+    }
+
+    /// Replaces the raw target before it is decoded, and returns the head that held the old one.
+    ///
+    /// # Errors
+    /// It is no target, or too long; nothing has changed then.
+    pub fn set_target(&mut self, target: &[u8]) -> Result<Vec<u8>, Error> {
+        let head = self.request.set_target(target)?;
+        self.change = Change::Target;
+        Ok(head)
+    }
+
+    /// Replaces the path, which must hold no NUL, by this one without its dot segments. Returns the
+    /// old one.
+    pub fn set_path(&mut self, path: Vec<u8>) -> Vec<u8> {
+        self.change = Change::Path;
+        mem::replace(&mut self.path, target::clean_path(&path))
+    }
+
+    /// What was decided for another path or target is forgotten.
+    pub(super) fn forget_decisions(&mut self) {
+        self.is_claimed = false;
+        self.amendments.clear();
+        self.response.clear();
+        self.stream.clear();
+        self.docroot = None;
+        self.physical = None;
     }
 }
 

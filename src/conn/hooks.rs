@@ -4,7 +4,9 @@
 //! which order, and where a suspended one continues, is the affair of the implementation, which
 //! notes it in [`Exchange::resume`].
 
+use super::Id;
 use super::exchange::Exchange;
+use core::net::SocketAddr;
 
 /// When a hook is called (the moments of the plugin contract, in order).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +44,7 @@ pub enum Flow {
 
 /// Why an exchange or a connection ended.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u8)]
 pub enum Why {
     /// In good order.
     Done = 0,
@@ -58,16 +60,55 @@ pub enum Why {
     Stop = 5,
 }
 
+/// Where a connection comes from; asked for only when somebody wants to know.
+pub trait Origin {
+    /// The peer's address; `None` for a Unix socket.
+    fn peer(&self) -> Option<SocketAddr>;
+
+    /// Our address that the peer has reached; `None` for a Unix socket.
+    fn local(&self) -> Option<SocketAddr>;
+}
+
+/// No address is known.
+#[derive(Debug, Default)]
+pub struct Nowhere;
+
+impl Origin for Nowhere {
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+/// The connection that an exchange came on.
+#[derive(Copy, Clone)]
+pub struct Caller<'a> {
+    /// Which one.
+    pub id: Id,
+    /// Where it comes from.
+    pub origin: &'a dyn Origin,
+}
+
 /// Those who take part in exchanges: the loaded plugins, or none.
 pub trait Hooks {
     /// Whether no hook exists at all, so that calling can be left out.
     fn is_empty(&self) -> bool;
 
     /// Calls the chain of one point, from where `exchange.resume` says.
-    fn call(&mut self, point: Point, exchange: &mut Exchange) -> Flow;
+    fn call(&mut self, point: Point, exchange: &mut Exchange, caller: Caller<'_>) -> Flow;
 
-    /// An exchange has ended, in whichever way; called once for each exchange.
-    fn handle_reset(&mut self, exchange: &mut Exchange, why: Why);
+    /// An exchange has ended, in whichever way; called once for each that `call` has seen, as
+    /// [`Point::SubrequestEnd`] is.
+    fn handle_reset(&mut self, exchange: &mut Exchange, why: Why, caller: Caller<'_>);
+
+    /// A connection has ended; called once for each, also for those without an exchange, unless
+    /// there are no hooks.
+    fn handle_close(&mut self, id: Id, why: Why) {
+        let _ = (id, why);
+    }
 }
 
 /// No plugins.
@@ -79,9 +120,9 @@ impl Hooks for NoHooks {
         true
     }
 
-    fn call(&mut self, _point: Point, _exchange: &mut Exchange) -> Flow {
+    fn call(&mut self, _point: Point, _exchange: &mut Exchange, _caller: Caller<'_>) -> Flow {
         Flow::GoOn
     }
 
-    fn handle_reset(&mut self, _exchange: &mut Exchange, _why: Why) {}
+    fn handle_reset(&mut self, _exchange: &mut Exchange, _why: Why, _caller: Caller<'_>) {}
 }

@@ -17,16 +17,19 @@ mod hooks;
 mod limits;
 mod output;
 mod request_body;
+mod respond;
 mod state;
+mod stream;
 
 pub use connection::Connection;
 pub use deadline::{Deadline, Wait};
 pub use exchange::{Exchange, Pool};
-pub use hooks::{Flow, Hooks, NoHooks, Point, Why};
+pub use hooks::{Caller, Flow, Hooks, NoHooks, Nowhere, Origin, Point, Why};
 pub use limits::Limits;
 pub use output::{Output, Piece};
 pub use request_body::{Append, Bounds as BodyBounds, RequestBody};
 pub use state::State;
+pub use stream::Stream;
 
 use crate::http::encode::Stamp;
 
@@ -75,8 +78,18 @@ pub struct Context<'a> {
     pub now: u64,
     /// This connection.
     pub id: Id,
+    /// Where it comes from.
+    pub origin: &'a dyn Origin,
     /// Whether the server is about to stop, so that no connection is kept.
     pub is_draining: bool,
+}
+
+impl<'a> Context<'a> {
+    /// What the hooks are told of this connection, and the hooks.
+    fn hooks(&mut self) -> (&mut dyn Hooks, Caller<'a>) {
+        let (id, origin) = (self.id, self.origin);
+        (&mut *self.hooks, Caller { id, origin })
+    }
 }
 
 /// How a connection is to be ended.

@@ -1,15 +1,16 @@
-//! What a connection has still to send: bytes, and parts of files between them.
+//! What a connection has still to send: bytes, and parts of files and shared bytes between them.
 //!
 //! Bytes of several responses lie in one buffer, so that pipelined answers leave in one call. A
 //! file is not copied: its part is noted with the position in the bytes at which it comes.
 //! INVARIANT: positions never decrease from one splice to the next, and none lies before `sent`.
 
-use crate::http::Representation;
 use crate::http::range::Part;
+use crate::http::{Representation, SharedBytes};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
-/// Bytes and parts of files, in the order in which they are sent.
+/// Bytes, parts of files and shared bytes, in the order in which they are sent.
 #[derive(Debug, Default)]
 pub struct Output {
     bytes: Vec<u8>,
@@ -18,14 +19,34 @@ pub struct Output {
     splices: VecDeque<Splice>,
 }
 
-/// A part of a file between the bytes.
+/// What is sent from somewhere else between the bytes.
 #[derive(Debug)]
 struct Splice {
     /// The position in `bytes` before which this part is sent.
     at: usize,
-    file: Arc<Representation>,
+    source: Source,
     offset: u64,
     bytes_left: u64,
+}
+
+/// Where a splice's bytes are.
+#[derive(Debug)]
+enum Source {
+    File(Arc<Representation>),
+    Shared(Rc<dyn SharedBytes>),
+}
+
+impl Splice {
+    /// What is left of shared bytes.
+    fn shared(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::File(_) => None,
+            Source::Shared(bytes) => {
+                let bytes: &[u8] = (**bytes).as_ref();
+                Some(&bytes[self.offset as usize..])
+            }
+        }
+    }
 }
 
 /// What is to be sent next.
@@ -75,9 +96,9 @@ impl Output {
         self.bytes.len()
     }
 
-    /// Whether a part of a file is waiting.
+    /// Whether something is waiting that is not in the buffer.
     #[must_use]
-    pub fn has_file(&self) -> bool {
+    pub fn has_splice(&self) -> bool {
         !self.splices.is_empty()
     }
 
@@ -94,10 +115,42 @@ impl Output {
         }
         self.splices.push_back(Splice {
             at: self.bytes.len(),
-            file: Arc::clone(file),
+            source: Source::File(Arc::clone(file)),
             offset: part.first,
             bytes_left: part.len(),
         });
+    }
+
+    /// Appends bytes that are not copied.
+    pub fn push_shared(&mut self, bytes: &Rc<dyn SharedBytes>) {
+        let length = (**bytes).as_ref().len();
+        if length > 0 {
+            self.splices.push_back(Splice {
+                at: self.bytes.len(),
+                source: Source::Shared(Rc::clone(bytes)),
+                offset: 0,
+                bytes_left: length as u64,
+            });
+        }
+    }
+
+    /// How many bytes in memory have not been sent.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> usize {
+        let shared = self.splices.iter().filter_map(Splice::shared);
+        self.bytes.len() - self.sent + shared.map(<[u8]>::len).sum::<usize>()
+    }
+
+    /// Lets go of what has been sent if that is most of the buffer: one to which more is appended
+    /// all the time is never empty.
+    pub fn compact(&mut self) {
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            for splice in &mut self.splices {
+                splice.at -= self.sent;
+            }
+            self.sent = 0;
+        }
     }
 
     /// What is to be sent next, or `None` if nothing is.
@@ -112,11 +165,20 @@ impl Output {
                 more: splice.is_some(),
             });
         }
-        splice.map(|splice| Piece::File {
-            file: &splice.file,
-            offset: splice.offset,
-            bytes: splice.bytes_left,
-            more: self.splices.len() > 1 || self.sent < self.bytes.len(),
+        splice.map(|splice| {
+            let more = self.splices.len() > 1 || self.sent < self.bytes.len();
+            match &splice.source {
+                Source::File(file) => Piece::File {
+                    file,
+                    offset: splice.offset,
+                    bytes: splice.bytes_left,
+                    more,
+                },
+                Source::Shared(_) => Piece::Bytes {
+                    bytes: splice.shared().unwrap_or_default(),
+                    more,
+                },
+            }
         })
     }
 

@@ -1,22 +1,25 @@
-//! Which files there are: the site on disk, and a bounded cache of what was found.
+//! Which files there are: the site on disk, further roots that plugins have chosen, and a bounded cache of what was found.
 //!
 //! A look-up that the cache can answer costs one hash. One that it cannot is made at once if the
 //! kernel has the names and the bytes in memory, and by the disk thread if not; those who ask for
 //! the same path meanwhile wait for the same answer.
 
 mod cache;
+mod roots;
 mod site;
 
 pub use cache::{Bounds, Cache};
+pub use roots::Key;
 pub use site::{Found, Outcome, Settings, Site, Variant};
 
 use crate::conn::Id;
-use crate::disk::{Disk, Job};
+use crate::disk::{Disk, Job, Place};
 use crate::handler::{Files, LookUp};
 use crate::http::negotiate::{Accepted, CodingSet};
 use crate::http::representation::Modified;
 use crate::http::{Content, Representation};
 use crate::sys::file::{self, Waiting};
+use roots::{OpenRoot, Roots};
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -24,10 +27,11 @@ use std::sync::Arc;
 /// The files of the server.
 #[derive(Debug)]
 pub struct Store {
-    site: Arc<Site>,
+    main: OpenRoot,
+    roots: Roots,
     cache: Cache,
     disk: Arc<Disk>,
-    /// Who waits for the disk's answer on a path.
+    /// Who waits for the disk's answer on a path, by its key.
     asked: HashMap<Box<[u8]>, Vec<Id>>,
     /// How many of them there are.
     asker_count: usize,
@@ -35,14 +39,7 @@ pub struct Store {
     delivered: Option<Arc<Found>>,
     /// The loop's clock, milliseconds.
     now: u64,
-    /// When it was last seen whether the root is still where it was, milliseconds.
-    root_checked: u64,
-    /// Whether the disk thread is looking.
-    is_checking_root: bool,
 }
-
-/// How long the root is believed to be where it was, milliseconds.
-const ROOT_TRUST_MS: u64 = 1_000;
 
 /// How many may wait for the disk to find something. Those who went away meanwhile count, so that
 /// coming and going does not make the list grow while a disk hangs.
@@ -53,15 +50,14 @@ impl Store {
     #[must_use]
     pub fn new(site: Arc<Site>, bounds: Bounds, disk: Arc<Disk>, now: u64) -> Self {
         Self {
-            site,
+            main: OpenRoot::new(site, now),
+            roots: Roots::default(),
             cache: Cache::new(bounds),
             disk,
             asked: HashMap::new(),
             asker_count: 0,
             delivered: None,
             now,
-            root_checked: now,
-            is_checking_root: false,
         }
     }
 
@@ -70,13 +66,22 @@ impl Store {
         self.now = now;
     }
 
-    /// The disk thread has found what `path` stands for: remembers it and returns who waits for
-    /// it. Each of them is to be woken after [`deliver`](Self::deliver).
-    pub fn handle_found(&mut self, path: Box<[u8]>, found: &Arc<Found>) -> Vec<Id> {
-        let waiting = self.asked.remove(&path).unwrap_or_default();
+    /// The disk thread has found what a path stands for, and perhaps opened its root: remembers both
+    /// and returns who waits for it. Each of them is to be woken after [`deliver`](Self::deliver).
+    pub fn handle_found(
+        &mut self,
+        key: Key,
+        found: &Arc<Found>,
+        opened: Option<Arc<Site>>,
+    ) -> Vec<Id> {
+        if let (Some(root), Some(site)) = (key.root(), opened) {
+            self.roots.insert(root, site, self.now);
+        }
+        let waiting = self.asked.remove(key.bytes()).unwrap_or_default();
         self.asker_count -= waiting.len();
         if found.is_lasting() {
-            self.cache.insert(path, Arc::clone(found), self.now);
+            self.cache
+                .insert(key.into_bytes(), Arc::clone(found), self.now);
         }
         waiting
     }
@@ -86,12 +91,12 @@ impl Store {
         self.delivered = found.cloned();
     }
 
-    /// The disk thread has looked where the root is; the site is another one if its path names
-    /// another directory now.
-    pub fn handle_root_checked(&mut self, replacement: Option<Arc<Site>>) {
-        self.is_checking_root = false;
-        if let Some(site) = replacement {
-            self.site = site;
+    /// The disk thread has looked where a root is; it is another one if its path names another
+    /// directory now.
+    pub fn handle_root_checked(&mut self, site: &Arc<Site>, replacement: &Option<Arc<Site>>) {
+        if self.main.handle_checked(site, replacement)
+            || self.roots.handle_checked(site, replacement)
+        {
             self.cache.clear();
         }
     }
@@ -99,50 +104,54 @@ impl Store {
     /// What the kernel offers for these files.
     #[must_use]
     pub fn features(&self) -> file::Features {
-        self.site.features()
+        self.main.site.features()
     }
 
-    fn ask_disk(&mut self, path: &[u8], asker: Id) -> LookUp {
+    /// Asks the disk thread, which opens the root if that is not `site`.
+    fn ask_disk(&mut self, site: Option<Arc<Site>>, key: Key, asker: Id) -> LookUp {
         if self.asker_count == ASKERS_MAX {
             return LookUp::Busy;
         }
-        if let Some(askers) = self.asked.get_mut(path) {
+        if let Some(askers) = self.asked.get_mut(key.bytes()) {
             self.asker_count += 1;
             askers.push(asker);
             return LookUp::Pending;
         }
-        let job = Job::Find {
-            site: Arc::clone(&self.site),
-            path: path.into(),
+        let place = match (site, key.root()) {
+            (Some(site), _) => Place::Open(site),
+            (None, None) => Place::Open(Arc::clone(&self.main.site)),
+            (None, Some(root)) => Place::Closed(Box::new(self.main.site.settings_of(root))),
         };
-        if self.disk.submit(job).is_err() {
+        let bytes = key.bytes().into();
+        if self.disk.submit(Job::Find { place, key }).is_err() {
             return LookUp::Busy;
         }
         self.asker_count += 1;
-        self.asked.insert(path.into(), vec![asker]);
+        self.asked.insert(bytes, vec![asker]);
         LookUp::Pending
     }
 
-    /// Sees from time to time whether the root is still where it was: a site that is replaced by
-    /// renaming directories must not be served from the old one for ever.
-    fn check_root(&mut self) {
-        if self.is_checking_root || self.now - self.root_checked < ROOT_TRUST_MS {
-            return;
-        }
-        self.root_checked = self.now;
-        // If the disk has too much to do, a later look-up will ask again.
-        let job = Job::CheckRoot(Arc::clone(&self.site));
-        self.is_checking_root = self.disk.submit(job).is_ok();
+    /// A root that is open, seen from time to time whether it is still where it was.
+    fn open_root(&mut self, root: Option<&[u8]>) -> Option<Arc<Site>> {
+        let root = match root {
+            None => &mut self.main,
+            Some(path) => self.roots.get_mut(path)?,
+        };
+        root.check(&self.disk, self.now);
+        Some(Arc::clone(&root.site))
     }
-}
 
-impl Files for Store {
-    fn look_up(&mut self, path: &[u8], accepted: &Accepted, asker: Id) -> LookUp {
-        if let Some(found) = self.delivered.take() {
-            return found.choose(accepted).unwrap_or(LookUp::Busy);
-        }
+    /// `key` is that of `root` and `path`.
+    fn look_up_by_key(
+        &mut self,
+        root: Option<&[u8]>,
+        path: &[u8],
+        key: &[u8],
+        accepted: &Accepted,
+        asker: Id,
+    ) -> LookUp {
         let mut wanted = accepted.wanted();
-        if let Some(found) = self.cache.get(path, self.now) {
+        if let Some(found) = self.cache.get(key, self.now) {
             match found.choose(accepted) {
                 Some(LookUp::Found(file)) if !is_unchanged(&file) => {}
                 Some(answer) => return answer,
@@ -150,25 +159,52 @@ impl Files for Store {
                 None => wanted = CodingSet::ALL,
             }
         }
-        self.check_root();
+        let Some(site) = self.open_root(root) else {
+            return self.ask_disk(None, Key::new(root, path), asker);
+        };
         if wanted.is_empty()
-            && let Some(file) = self.cache.last_file(path)
-            && self.site.is_still_at(path, file)
+            && let Some(file) = self.cache.last_file(key)
+            && site.is_still_at(path, file)
         {
             let file = Arc::clone(file);
             let found = Arc::new(Found::of_known(Arc::clone(&file)));
-            self.cache.insert(path.into(), found, self.now);
+            self.cache.insert(key.into(), found, self.now);
             return LookUp::Found(file);
         }
-        match self.site.find(path, wanted, Waiting::Never) {
+        match site.find(path, wanted, Waiting::Never) {
             Some(found) => {
                 let answer = found.choose(accepted).unwrap_or(LookUp::Busy);
                 if found.is_lasting() {
-                    self.cache.insert(path.into(), Arc::new(found), self.now);
+                    self.cache.insert(key.into(), Arc::new(found), self.now);
                 }
                 answer
             }
-            None => self.ask_disk(path, asker),
+            None => self.ask_disk(Some(site), Key::new(root, path), asker),
+        }
+    }
+}
+
+impl Files for Store {
+    fn root(&self) -> &[u8] {
+        self.main.site.root_path()
+    }
+
+    fn look_up(
+        &mut self,
+        root: Option<&[u8]>,
+        path: &[u8],
+        accepted: &Accepted,
+        asker: Id,
+    ) -> LookUp {
+        if let Some(found) = self.delivered.take() {
+            return found.choose(accepted).unwrap_or(LookUp::Busy);
+        }
+        match root {
+            None => self.look_up_by_key(None, path, path, accepted, asker),
+            Some(_) => {
+                let key = Key::new(root, path);
+                self.look_up_by_key(root, path, key.bytes(), accepted, asker)
+            }
         }
     }
 }

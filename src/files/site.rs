@@ -9,8 +9,10 @@ use crate::http::Status;
 use crate::http::negotiate::{Accepted, Coding, CodingSet};
 use crate::http::representation::{Content, Identity, Modified, Representation};
 use crate::sys::file::{self, Features, Kind, Meta, Moment, Opened, Refusal, Root, Waiting};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Site {
     root: Root,
+    /// Its absolute path.
+    root_path: Box<[u8]>,
     settings: Settings,
 }
 
@@ -70,6 +74,12 @@ impl Found {
     #[must_use]
     pub fn busy() -> Self {
         Self::without_variants(Outcome::Missing(Status::SERVICE_UNAVAILABLE))
+    }
+
+    /// What a root that cannot be opened has.
+    #[must_use]
+    pub fn nothing(error: &io::Error) -> Self {
+        Self::without_variants(Outcome::Missing(status(file::refusal(error))))
     }
 
     /// The same file, when it has been seen to be the same; of its siblings nothing is known.
@@ -163,7 +173,28 @@ impl Site {
     /// It does not exist, is no directory, or may not be searched.
     pub fn open(settings: Settings) -> io::Result<Self> {
         let root = Root::open(&settings.root, settings.features)?;
-        Ok(Self { root, settings })
+        let root_path = std::path::absolute(&settings.root)?;
+        let root_path = root_path.into_os_string().into_vec().into();
+        Ok(Self {
+            root,
+            root_path,
+            settings,
+        })
+    }
+
+    /// The absolute path of the root.
+    #[must_use]
+    pub fn root_path(&self) -> &[u8] {
+        &self.root_path
+    }
+
+    /// How another root is served: as this one.
+    #[must_use]
+    pub fn settings_of(&self, root: &[u8]) -> Settings {
+        Settings {
+            root: PathBuf::from(OsStr::from_bytes(root)),
+            ..self.settings.clone()
+        }
     }
 
     /// What the kernel offers.

@@ -9,19 +9,21 @@
 
 mod connection;
 mod message;
+mod plugin_config;
 mod responses;
 mod script;
 mod selection;
 
 pub use connection::connection;
 pub use message::{chunked_body, request_head, target};
+pub use plugin_config::plugin_config;
 pub use selection::{conditional, negotiate, range};
 
 /// What a fuzz target is called and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("request_head", request_head),
     ("chunked_body", chunked_body),
     ("target", target),
@@ -29,6 +31,7 @@ pub const TARGETS: [Target; 7] = [
     ("conditional", conditional),
     ("negotiate", negotiate),
     ("connection", connection),
+    ("plugin_config", plugin_config),
 ];
 
 /// Takes an input apart from its start. Where it has ended, zeros come, so that every input means

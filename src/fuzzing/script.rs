@@ -2,7 +2,7 @@
 
 use super::connection::LIMITS;
 use super::responses::{self, Expected};
-use crate::conn::{Exchange, Flow, Hooks, Point, Why};
+use crate::conn::{Caller, Exchange, Flow, Hooks, Point, Why};
 use crate::http::body::Framing;
 use crate::http::{Body, Method, Status};
 use std::collections::VecDeque;
@@ -15,6 +15,10 @@ pub(super) struct Script {
     pub(super) decisions: VecDeque<u8>,
     /// What was asked for, of each response that was handed over.
     pub(super) responses: Vec<Expected>,
+    /// Whether a response was sent while it was made.
+    pub(super) has_streamed: bool,
+    /// Whether a response was cut off that was being made.
+    pub(super) has_cut: bool,
     /// Whether there is an exchange that was announced and not reset.
     pub(super) is_heard: bool,
     /// Whether a hook has answered that it waits, and nothing has woken it.
@@ -23,6 +27,10 @@ pub(super) struct Script {
     is_early: bool,
     /// Whether the body of the exchange has come.
     has_come: bool,
+    /// Whether a response is being sent that is not complete.
+    is_streaming: bool,
+    /// The response to the exchange that is ending.
+    ended: Option<Expected>,
 }
 
 /// A number in [`Exchange::comebacks`] that says: already reset.
@@ -36,14 +44,24 @@ impl Hooks for Script {
         self.is_empty
     }
 
-    fn call(&mut self, point: Point, exchange: &mut Exchange) -> Flow {
+    fn call(&mut self, point: Point, exchange: &mut Exchange, _caller: Caller<'_>) -> Flow {
         assert_eq!(point, exchange.point);
         if point == Point::SubrequestEnd {
-            self.responses.push(self.expected(exchange));
+            let expected = self.expected(exchange);
+            if exchange.comebacks == RESET {
+                self.responses.push(expected);
+            } else {
+                self.ended = Some(expected);
+            }
             return Flow::GoOn;
         }
         assert_ne!(exchange.comebacks, RESET, "{point:?} after the reset");
-        assert!(!self.is_suspended, "{point:?} while nothing has woken it");
+        let has_room = std::mem::take(&mut exchange.stream.has_room_event);
+        assert!(
+            !self.is_suspended || has_room,
+            "{point:?} while nothing has woken it"
+        );
+        self.is_suspended = false;
         if point == Point::UrlRaw {
             let is_again = exchange.resume == HEARD || exchange.comebacks > 0;
             assert_eq!(self.is_heard, is_again, "the one before was not reset");
@@ -92,12 +110,21 @@ impl Hooks for Script {
                 Flow::GoOn
             }
             6 => Flow::Error,
+            7 if point == Point::HandleSubrequest => self.stream(exchange, decision / 8),
             _ => Flow::GoOn,
         }
     }
 
-    fn handle_reset(&mut self, exchange: &mut Exchange, _why: Why) {
+    fn handle_reset(&mut self, exchange: &mut Exchange, why: Why, _caller: Caller<'_>) {
         assert_ne!(exchange.comebacks, RESET, "reset twice");
+        let ended = self.ended.take();
+        assert!(ended.is_some() || why == Why::Deadline, "it ends before");
+        if why == Why::Done {
+            self.responses.extend(ended);
+        } else {
+            self.has_cut |= self.is_streaming;
+        }
+        self.is_streaming = false;
         exchange.comebacks = RESET;
         self.is_heard = false;
         self.is_suspended = false;
@@ -112,6 +139,26 @@ impl Script {
             is_empty,
             ..Self::default()
         }
+    }
+
+    /// Sends a part of a response, or all of it.
+    fn stream(&mut self, exchange: &mut Exchange, choice: u8) -> Flow {
+        if !exchange.stream.is_started() {
+            respond(exchange, choice);
+        }
+        let bytes = if choice % 4 == 1 { 70_000 } else { 5 };
+        exchange.stream.start();
+        self.has_streamed = true;
+        exchange.stream.write(&vec![b'x'; bytes]);
+        if choice % 4 == 3 {
+            return Flow::Finished;
+        }
+        if choice % 4 == 2 {
+            exchange.stream.end();
+        }
+        self.is_suspended = true;
+        self.is_streaming = true;
+        Flow::Wait
     }
 
     /// What must be true of the response to an exchange.
@@ -150,6 +197,9 @@ fn respond(exchange: &mut Exchange, choice: u8) {
         Status::NOT_MODIFIED,
         Status::NOT_FOUND,
     ];
+    if exchange.stream.is_started() {
+        return;
+    }
     exchange.response.clear();
     exchange.response.status = STATUSES[usize::from(choice) % STATUSES.len()];
     exchange.response.push_field(responses::MARK, b"1");

@@ -4,6 +4,7 @@
 //! come from the disk is asked for and answered in a later call.
 
 pub mod mime;
+mod place;
 mod static_file;
 
 pub use static_file::Static;
@@ -15,9 +16,19 @@ use std::sync::Arc;
 
 /// Those who know which files there are: the cache with the disk behind it, or a simulation.
 pub trait Files {
-    /// What a clean path stands for, in the content coding that the client likes best.
+    /// The absolute path of the site's root.
+    fn root(&self) -> &[u8];
+
+    /// What a clean path beneath a root stands for, in the content coding that the client likes
+    /// best. `root` is an absolute path; `None` is the site's root.
     /// After [`LookUp::Pending`], `asker` is woken and the same call is made again.
-    fn look_up(&mut self, path: &[u8], accepted: &Accepted, asker: Id) -> LookUp;
+    fn look_up(
+        &mut self,
+        root: Option<&[u8]>,
+        path: &[u8],
+        accepted: &Accepted,
+        asker: Id,
+    ) -> LookUp;
 }
 
 /// What a path stands for.

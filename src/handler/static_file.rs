@@ -1,5 +1,6 @@
 //! Static files: path → look-up → 200, 206, 301, 304, 404, 412, 416.
 
+use super::place::Place;
 use super::{Files, LookUp};
 use crate::conn::{Answer, Exchange, Handler, Id};
 use crate::http::conditional::{self, Outcome, Preconditions, Validators};
@@ -39,19 +40,19 @@ impl<F: Files> Handler for Static<F> {
     }
 
     fn answer(&mut self, exchange: &mut Exchange, asker: Id) -> Answer {
+        if exchange.request.method == Method::Options {
+            exchange.response.status = Status::NO_CONTENT;
+            exchange.response.push_field("Allow", ALLOW);
+            return Answer::Ready;
+        }
+        let found = self.find(exchange, asker);
         let Exchange {
             request,
             path,
             response,
             ..
         } = exchange;
-        if request.method == Method::Options {
-            response.status = Status::NO_CONTENT;
-            response.push_field("Allow", ALLOW);
-            return Answer::Ready;
-        }
-        let accepted = negotiate::parse(request.field(Known::AcceptEncoding).as_deref());
-        match self.files.look_up(path, &accepted, asker) {
+        match found {
             LookUp::Found(file) => answer_file(request, response, &file),
             LookUp::Directory => redirect(request, path, response),
             LookUp::Missing(status) if status != Status::SERVICE_UNAVAILABLE => {
@@ -64,6 +65,25 @@ impl<F: Files> Handler for Static<F> {
             LookUp::Pending => return Answer::Pending,
         }
         Answer::Ready
+    }
+}
+
+impl<F: Files> Static<F> {
+    /// What the request's path, or the place that a plugin has chosen for it, stands for.
+    fn find(&mut self, exchange: &Exchange, asker: Id) -> LookUp {
+        let Some(Place { root, path }) = Place::of(exchange, self.files.root()) else {
+            return LookUp::Missing(Status::FORBIDDEN);
+        };
+        let accepted = exchange.request.field(Known::AcceptEncoding);
+        let accepted = negotiate::parse(accepted.as_deref());
+        let mut look_up = |path: &[u8]| self.files.look_up(root.as_deref(), path, &accepted, asker);
+        match look_up(&path) {
+            // The client has named a directory properly; the plugin has left the slash out.
+            LookUp::Directory if exchange.path.ends_with(b"/") => {
+                look_up(&[&path, &b"/"[..]].concat())
+            }
+            found => found,
+        }
     }
 }
 

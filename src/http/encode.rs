@@ -3,6 +3,7 @@
 //! The one place that writes a status line, Date, Content-Length and Connection. A response with
 //! no content by its status or method never gets a body here, whatever the handler set.
 
+use super::amendments::Amendments;
 use super::date;
 use super::representation::push_content_length;
 use super::request::Version;
@@ -44,22 +45,44 @@ pub enum Persistence {
     Close,
 }
 
-/// Appends the head of `response`, its empty line included.
+/// How the client finds the end of a response's content (RFC 9112 §6.3).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// So many bytes follow.
+    Length(u64),
+    /// Chunks follow; only an HTTP/1.1 client knows them.
+    Chunked,
+    /// It ends with the connection.
+    UntilClose,
+}
+
+/// Appends the head of `response`, its empty line included. `amendments` are carried out on its
+/// fields, not on those that are written here.
 ///
 /// `version` is the client's: an HTTP/1.0 client is told when the connection lives on, an
 /// HTTP/1.1 client when it does not (RFC 9112 §9.3).
 pub fn head(
     response: &Response,
+    framing: Framing,
     version: Version,
     persistence: Persistence,
+    amendments: &Amendments,
     stamp: &Stamp,
     out: &mut Vec<u8>,
 ) {
     status_line(response.status, out);
     out.extend_from_slice(&stamp.lines);
-    out.extend_from_slice(response.fields());
+    if amendments.is_empty() {
+        out.extend_from_slice(response.fields());
+    } else {
+        amendments.apply(response.fields(), out);
+    }
     if response.status.allows_body() {
-        push_content_length(out, response.body.bytes());
+        match framing {
+            Framing::Length(bytes) => push_content_length(out, bytes),
+            Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Framing::UntilClose => debug_assert_eq!(persistence, Persistence::Close),
+        }
     }
     match (persistence, version) {
         (Persistence::Close, _) => out.extend_from_slice(b"Connection: close\r\n"),
@@ -108,7 +131,17 @@ mod tests {
     fn encoded(response: &Response, version: Version, persistence: Persistence) -> String {
         let mut out = Vec::new();
         let stamp = Stamp::new(784_111_777);
-        head(response, version, persistence, &stamp, &mut out);
+        let framing = Framing::Length(response.body.bytes());
+        let amendments = Amendments::default();
+        head(
+            response,
+            framing,
+            version,
+            persistence,
+            &amendments,
+            &stamp,
+            &mut out,
+        );
         String::from_utf8(out).unwrap()
     }
 

@@ -184,6 +184,16 @@ pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|element| !element.is_empty())
 }
 
+/// Whether a field of this name frames a message or tells of the connection, so that only `encode`
+/// may write it into a response.
+#[must_use]
+pub fn is_framing(name: &[u8]) -> bool {
+    matches!(
+        Known::of(name),
+        Known::ContentLength | Known::TransferEncoding | Known::Connection
+    )
+}
+
 /// `tchar`: what a method and a field name consist of (RFC 9110 §5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)

@@ -11,9 +11,11 @@
 //! | [`body`], [`chunked`] | framing; the chunked coding |
 //! | [`representation`] | what a file holds, as its metadata and its bytes or a descriptor |
 //! | [`response`], [`encode`] | a response, and its bytes |
+//! | [`amendments`] | what is to be changed in the fields of whatever response follows |
 //! | [`conditional`], [`range`], [`negotiate`] | preconditions, ranges, content codings |
 //! | [`status`], [`date`], [`error`] | status codes, dates, what a peer did wrong |
 
+pub mod amendments;
 pub mod body;
 pub mod chunked;
 pub mod conditional;
@@ -30,9 +32,10 @@ pub mod response;
 pub mod status;
 pub mod target;
 
+pub use amendments::Amendments;
 pub use error::Error;
 pub use fields::{Known, Span};
 pub use representation::{Content, Representation};
 pub use request::{Method, Request, Version};
-pub use response::{Body, Response};
+pub use response::{Body, Response, SharedBytes};
 pub use status::Status;

@@ -6,7 +6,10 @@
 
 use super::body::Framing;
 use super::fields::{Fields, Known, Span};
+use super::parse::HEAD_BYTES_MAX;
+use super::{Error, target};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The methods of RFC 9110 §9, PATCH (RFC 5789), and all others as one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -125,8 +128,42 @@ impl Request {
     /// The method's bytes.
     #[must_use]
     pub fn method_bytes(&self) -> &[u8] {
-        let line = &self.head[..self.target.start()];
-        line.trim_ascii()
+        let mut words = self.head.split(|&byte| byte == b' ');
+        words.next().unwrap_or_default()
+    }
+
+    /// Replaces the target as if it had come in the request line, and returns the head in which the
+    /// old one lies: nothing that was borrowed from it has moved. The authority stays unless the
+    /// new target names one.
+    ///
+    /// # Errors
+    /// It is no target of this method, or too long; nothing has changed then.
+    pub fn set_target(&mut self, target: &[u8]) -> Result<Vec<u8>, Error> {
+        let parts = target::parse(self.method_bytes(), target)?;
+        // One that was replaced before is dropped, so that a loop of rewrites does not grow.
+        let start = self.target.start();
+        let is_appended = memchr::memchr(b'\n', &self.head).is_some_and(|end| end < start);
+        let is_needed = self.authority.is_some_and(|part| part.start() >= start);
+        let kept_bytes = if is_appended && !is_needed {
+            start
+        } else {
+            self.head.len()
+        };
+        if kept_bytes + target.len() > HEAD_BYTES_MAX {
+            return Err(Error::TargetTooLong);
+        }
+        let span = |part: Range<usize>| Span::new(kept_bytes + part.start..kept_bytes + part.end);
+        let authority = parts.authority.map(span);
+        let mut head = Vec::with_capacity(kept_bytes + target.len());
+        head.extend_from_slice(&self.head[..kept_bytes]);
+        head.extend_from_slice(target);
+        if let Some(authority) = authority {
+            self.authority = Some(authority);
+        }
+        self.target = span(0..target.len());
+        self.raw_path = span(parts.path);
+        self.query = parts.query.map(span);
+        Ok(std::mem::replace(&mut self.head, head))
     }
 
     /// The query's bytes.

@@ -3,10 +3,18 @@
 //! Framing and connection fields are not set here: `encode` derives them from the body and from
 //! what the connection decided, so that a handler or a plugin cannot contradict them.
 
+use super::amendments::append_lines;
 use super::range::Part;
 use super::representation::{Content, Representation};
 use super::status::{ERROR_PAGE_TYPE, Status, error_page};
+use std::fmt::Debug;
+use std::rc::Rc;
 use std::sync::Arc;
+
+/// Bytes that stay where they are until they are sent, or given up.
+pub trait SharedBytes: AsRef<[u8]> + Debug {}
+
+impl<T: AsRef<[u8]> + Debug> SharedBytes for T {}
 
 /// The content of a response.
 #[derive(Debug, Default)]
@@ -16,6 +24,8 @@ pub enum Body {
     Empty,
     /// Bytes made for this response.
     Bytes(Vec<u8>),
+    /// Bytes that are not copied.
+    Shared(Rc<dyn SharedBytes>),
     /// A part of a file, possibly all of it; `None` for a file of no bytes.
     File(Arc<Representation>, Option<Part>),
     /// Several parts of a file as multipart/byteranges (RFC 9110 §14.6).
@@ -27,6 +37,8 @@ pub enum Body {
 pub struct Response {
     /// The status.
     pub status: Status,
+    /// Whether a hook has chosen the status.
+    pub is_status_set: bool,
     /// Field lines, each ended by CRLF, without framing and connection fields.
     fields: Vec<u8>,
     /// The body.
@@ -37,6 +49,7 @@ impl Default for Response {
     fn default() -> Self {
         Self {
             status: Status::OK,
+            is_status_set: false,
             fields: Vec::new(),
             body: Body::Empty,
         }
@@ -47,17 +60,49 @@ impl Response {
     /// Forgets the response and keeps the memory of its fields.
     pub fn clear(&mut self) {
         self.status = Status::OK;
+        self.is_status_set = false;
         self.fields.clear();
         self.body = Body::Empty;
     }
 
+    /// Chooses the status, which alone makes a response.
+    pub fn set_status(&mut self, status: Status) {
+        self.status = status;
+        self.is_status_set = true;
+    }
+
+    /// Whether there is something to be sent: a status that was chosen, or a body.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_status_set || !matches!(self.body, Body::Empty)
+    }
+
+    /// The field has this value and no other. Neither part may hold CR, LF or NUL.
+    pub fn set_field(&mut self, name: &[u8], value: &[u8]) {
+        self.remove_field(name);
+        self.add_field(name, value);
+    }
+
+    /// The field has this value too. Neither part may hold CR, LF or NUL.
+    pub fn add_field(&mut self, name: &[u8], value: &[u8]) {
+        debug_assert!(!value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+        for part in [name, b": ", value, b"\r\n"] {
+            self.fields.extend_from_slice(part);
+        }
+    }
+
+    /// There is no such field; names compare without case.
+    pub fn remove_field(&mut self, name: &[u8]) {
+        let mut kept = Vec::with_capacity(self.fields.len());
+        append_lines(&self.fields, &mut kept, |other| {
+            !other.eq_ignore_ascii_case(name)
+        });
+        self.fields = kept;
+    }
+
     /// Adds a field line. Neither part may hold CR, LF or NUL.
     pub fn push_field(&mut self, name: &str, value: &[u8]) {
-        debug_assert!(!value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
-        self.fields.extend_from_slice(name.as_bytes());
-        self.fields.extend_from_slice(b": ");
-        self.fields.extend_from_slice(value);
-        self.fields.extend_from_slice(b"\r\n");
+        self.add_field(name.as_bytes(), value);
     }
 
     /// Adds complete field lines.
@@ -86,11 +131,15 @@ impl Response {
         self.set_page(status);
     }
 
-    /// Gets the page of `status` for its body; fields stay.
+    /// Gets the page of `status` for its body; fields stay but for those that describe a body.
     pub fn set_page(&mut self, status: Status) {
         let mut page = Vec::with_capacity(320);
         error_page(status, &mut page);
         self.status = status;
+        if !self.fields.is_empty() {
+            self.remove_field(b"Content-Type");
+            self.remove_field(b"X-Content-Type-Options");
+        }
         self.push_field("Content-Type", ERROR_PAGE_TYPE.as_bytes());
         self.push_field("X-Content-Type-Options", b"nosniff");
         self.body = Body::Bytes(page);
@@ -104,6 +153,7 @@ impl Body {
         match self {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Shared(bytes) => AsRef::<[u8]>::as_ref(&**bytes).len() as u64,
             Self::File(_, part) => part.map_or(0, |part| part.len()),
             Self::Parts(file, parts, boundary) => {
                 super::range::multipart_bytes(boundary, file.content_type, parts, file.bytes())

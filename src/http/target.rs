@@ -222,6 +222,26 @@ fn end_segment(out: &mut Vec<u8>, root: usize, segment: usize) {
     }
 }
 
+/// A path that is decoded already, with `//` merged and dot segments resolved; it begins with `/`.
+#[must_use]
+pub fn clean_path(path: &[u8]) -> Vec<u8> {
+    let mut clean = Vec::with_capacity(path.len() + 1);
+    clean.push(b'/');
+    let mut segment = clean.len();
+    for &byte in path {
+        if byte == b'/' {
+            end_segment(&mut clean, 0, segment);
+            segment = clean.len();
+        } else {
+            clean.push(byte);
+        }
+    }
+    if matches!(&clean[segment..], b"." | b"..") {
+        end_segment(&mut clean, 0, segment);
+    }
+    clean
+}
+
 /// Appends the path percent-encoded: all but unreserved, sub-delims, `:`, `@` and `/`
 /// (RFC 3986 §3.3).
 ///

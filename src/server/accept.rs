@@ -98,12 +98,13 @@ impl Server {
         };
         if let Some(slot) = self.slots.get_mut(index) {
             let id = slot.id(index);
-            slot.connection.abort(Why::Done, &mut self.core.context(id));
+            slot.connection
+                .abort(Why::Done, &mut self.core.context(id, &slot.socket));
             if let Some(timer) = slot.timer {
                 self.timers.cancel(timer);
             }
         }
-        self.slots.remove(index);
+        self.remove(index);
         true
     }
 

@@ -28,7 +28,7 @@ pub(super) enum Share {
 /// of others, and what a client reads next is still in the processor's cache. A cold file is
 /// brought into memory in the same pieces. Smaller pieces cost up to twice the processor time;
 /// docs/PERFORMANCE.md has the figures.
-const PIECE_BYTES: u64 = 256 * 1024;
+pub(super) const PIECE_BYTES: u64 = 256 * 1024;
 
 /// What the loop lends to a connection that is driven.
 pub(super) struct Tools<'a> {
@@ -58,12 +58,12 @@ impl Slot {
         loop {
             if let Err(_gone) = self.send(id, tools) {
                 self.connection
-                    .abort(Why::ClientGone, &mut tools.core.context(id));
+                    .abort(Why::ClientGone, &mut tools.core.context(id, &self.socket));
             }
             if let Some(append) = self.connection.take_append()
                 && tools.disk.submit(Job::Append { id, append }).is_err()
             {
-                let cx = &mut tools.core.context(id);
+                let cx = &mut tools.core.context(id, &self.socket);
                 self.connection.handle_appended(None, cx);
             }
             match self.connection.end() {
@@ -89,7 +89,7 @@ impl Slot {
     }
 
     fn receive(&mut self, id: Id, tools: &mut Tools<'_>) {
-        let cx = &mut tools.core.context(id);
+        let cx = &mut tools.core.context(id, &self.socket);
         match socket::receive(self.socket.as_fd(), tools.buffer) {
             Ok(Received::Bytes(count)) => {
                 // The socket is empty then, and what comes later comes with an edge (epoll(7)). A
@@ -115,7 +115,7 @@ impl Slot {
             let Some(sent) = self.send_piece(features)? else {
                 break;
             };
-            let cx = &mut tools.core.context(id);
+            let cx = &mut tools.core.context(id, &self.socket);
             match sent {
                 Sent::Bytes { count, ends_share } => {
                     self.is_loaded = false;

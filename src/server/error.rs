@@ -12,6 +12,8 @@ pub enum Error {
     Root(PathBuf, io::Error),
     /// An address cannot be listened on.
     Listen(Address, io::Error),
+    /// A plugin, or the list of them, cannot be used.
+    Plugins(String),
     /// The process lacks something.
     System(&'static str, io::Error),
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Error {
                     _ => Ok(()),
                 }
             }
+            Self::Plugins(why) => write!(f, "plugins: {why}"),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;
                 let is_unix = matches!(address, Address::Unix(_));

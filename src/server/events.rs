@@ -1,11 +1,11 @@
 //! What a turn hears: readiness, the disk thread's replies, signals, expired timers. Each is passed
 //! on to the connection that it concerns, which is then queued to be driven.
 
-use super::{Server, Share, key, special};
+use super::{Server, Share, inner, key, special};
 use crate::conn::{Id, Why};
 use crate::disk::Reply;
 use crate::sys::poll::Readiness;
-use crate::sys::signal::Signals;
+use crate::sys::signal::{Signal, Signals};
 use std::io;
 use std::sync::atomic::Ordering;
 
@@ -18,6 +18,8 @@ impl Server {
         match readiness.key {
             key::DISK => self.handle_replies(),
             key::SIGNALS => self.handle_signals(),
+            key::OUTSIDE | key::PLUGINS => self.core.hooks.handle_ready(readiness),
+            key if key >= key::RESOURCES => self.core.hooks.handle_ready(readiness),
             key if key < key::SLOTS => {
                 if let Some(door) = self.doors.get_mut(key - key::DOORS) {
                     door.is_ready = true;
@@ -37,7 +39,7 @@ impl Server {
                 if readiness.is_hung_up && !slot.is_shut {
                     let id = slot.id(index);
                     slot.connection
-                        .abort(Why::ClientGone, &mut self.core.context(id));
+                        .abort(Why::ClientGone, &mut self.core.context(id, &slot.socket));
                 }
                 self.enqueue(index);
             }
@@ -47,14 +49,17 @@ impl Server {
     fn handle_replies(&mut self) {
         for reply in self.disk.take_replies() {
             match reply {
-                Reply::Found { path, found } => {
-                    for id in self.core.handler.files.handle_found(path, &found) {
+                Reply::Found { key, found, opened } => {
+                    for id in self.core.handler.files.handle_found(key, &found, opened) {
                         self.core.handler.files.deliver(Some(&found));
                         self.wake(id);
                         self.core.handler.files.deliver(None);
                     }
                 }
-                Reply::RootChecked(site) => self.core.handler.files.handle_root_checked(site),
+                Reply::RootChecked { site, replacement } => {
+                    let files = &mut self.core.handler.files;
+                    files.handle_root_checked(&site, &replacement);
+                }
                 Reply::Loaded { id, result } => self.handle_loaded(id, result),
                 Reply::Appended { id, result } => {
                     if let Err(error) = &result {
@@ -62,7 +67,7 @@ impl Server {
                             .error(format_args!("cannot keep a request body: {error}"));
                     }
                     if let Some(slot) = self.slots.find_mut(id) {
-                        let cx = &mut self.core.context(id);
+                        let cx = &mut self.core.context(id, &slot.socket);
                         slot.connection.handle_appended(result.ok(), cx);
                         self.enqueue(id.slot);
                     }
@@ -76,9 +81,9 @@ impl Server {
 
     fn handle_loaded(&mut self, id: Id, result: io::Result<()>) {
         let Some(slot) = self.slots.find_mut(id) else {
-            return;
+            return self.handle_inner_loaded(id, result.is_ok());
         };
-        let cx = &mut self.core.context(id);
+        let cx = &mut self.core.context(id, &slot.socket);
         slot.connection.handle_loading(false, cx);
         slot.is_loaded = true;
         slot.cold_piece = None;
@@ -90,7 +95,10 @@ impl Server {
     }
 
     fn handle_signals(&mut self) {
-        while let Some(_signal) = self.signals.as_ref().and_then(Signals::next) {
+        while let Some(signal) = self.signals.as_ref().and_then(Signals::next) {
+            if signal == Signal::HangUp && self.core.hooks.hang_up() {
+                continue;
+            }
             // The second one does not wait for anybody.
             self.is_stopped |= self.core.is_draining;
             self.stop();
@@ -122,7 +130,8 @@ impl Server {
             self.drive(index);
             if let Some(slot) = self.slots.get_mut(index) {
                 let id = slot.id(index);
-                slot.connection.handle_stop(&mut self.core.context(id));
+                slot.connection
+                    .handle_stop(&mut self.core.context(id, &slot.socket));
                 self.enqueue(index);
             }
         }
@@ -135,6 +144,7 @@ impl Server {
                 self.is_paused = false;
             }
             special::STOP => self.is_stopped = true,
+            slot if slot >= inner::FIRST_SLOT => self.handle_inner_deadline(slot),
             _ => self.handle_deadline(index),
         }
     }
@@ -154,7 +164,8 @@ impl Server {
             && slot.connection.has_missed_deadline(self.core.now)
         {
             let id = slot.id(index);
-            slot.connection.handle_deadline(&mut self.core.context(id));
+            slot.connection
+                .handle_deadline(&mut self.core.context(id, &slot.socket));
             if self.drive(index) == Share::IsOver {
                 return;
             }
@@ -166,8 +177,11 @@ impl Server {
 
     fn wake(&mut self, id: Id) {
         if let Some(slot) = self.slots.find_mut(id) {
-            slot.connection.handle_wake(&mut self.core.context(id));
+            slot.connection
+                .handle_wake(&mut self.core.context(id, &slot.socket));
             self.enqueue(id.slot);
+        } else {
+            self.wake_inner(id, false);
         }
     }
 }

@@ -7,25 +7,30 @@ mod accept;
 mod drive;
 mod error;
 mod events;
+mod inner;
 mod slots;
+mod tend;
 
 pub use error::Error;
 
 use crate::config::{Config, Turn};
-use crate::conn::{Context, Hooks, Id, Limits, Pool, Why};
+use crate::conn::{Context, End, Id, Limits, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
+use crate::plugin::{Extension, Keys};
 use crate::sys::clock;
+use crate::sys::crash;
 use crate::sys::file::Features;
 use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
-use crate::sys::socket::{Address, Listener};
+use crate::sys::socket::{self, Address, Listener};
 use accept::Door;
 use drive::{Share, Tools};
+use inner::Inners;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
@@ -39,9 +44,15 @@ use swiftd_timer::{Heap, Timer};
 mod key {
     pub(super) const DISK: usize = 0;
     pub(super) const SIGNALS: usize = 1;
-    pub(super) const DOORS: usize = 2;
+    /// Other threads of plugins.
+    pub(super) const OUTSIDE: usize = 2;
+    /// The list of plugins.
+    pub(super) const PLUGINS: usize = 3;
+    pub(super) const DOORS: usize = 4;
     /// There are at most as many listeners as fit between.
     pub(super) const SLOTS: usize = 256;
+    /// What plugins watch. Slot numbers never get that far.
+    pub(super) const RESOURCES: usize = 1 << 30;
 }
 
 /// Timers that belong to no connection. Slot numbers never get that far.
@@ -64,6 +75,7 @@ pub struct Server {
     poll: Poll,
     doors: Vec<Door>,
     slots: Slots,
+    inners: Inners,
     timers: Heap<u64, u32>,
     /// Connections that have work left, each at most once (the thesis' job list).
     ready: VecDeque<u32>,
@@ -86,7 +98,7 @@ pub struct Server {
 /// What every connection is lent.
 struct Core {
     limits: Limits,
-    hooks: Box<dyn Hooks>,
+    hooks: Box<dyn Extension>,
     handler: Static<Store>,
     pool: Pool,
     stamp: Stamp,
@@ -95,7 +107,7 @@ struct Core {
 }
 
 impl Core {
-    fn context(&mut self, id: Id) -> Context<'_> {
+    fn context<'a>(&'a mut self, id: Id, origin: &'a dyn Origin) -> Context<'a> {
         Context {
             limits: &self.limits,
             hooks: &mut *self.hooks,
@@ -104,6 +116,7 @@ impl Core {
             stamp: &self.stamp,
             now: self.now,
             id,
+            origin,
             is_draining: self.is_draining,
         }
     }
@@ -131,22 +144,46 @@ impl Stopper {
 }
 
 impl Server {
-    /// Opens the root, listens, and starts the disk thread. `signals` come through the loop.
+    /// Listens on every address.
+    ///
+    /// # Errors
+    /// One of them is not to be had; nothing is left behind.
+    pub fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
+        let bind = |address| {
+            Listener::bind(address).map_err(|error| Error::Listen(address.clone(), error))
+        };
+        config.listen.iter().map(bind).collect()
+    }
+
+    /// Listens, and starts with that.
+    ///
+    /// # Errors
+    /// As [`Self::bind`] and [`Self::start_with`].
+    pub fn start(
+        config: Config,
+        hooks: Box<dyn Extension>,
+        signals: Option<Signals>,
+    ) -> Result<Self, Error> {
+        Self::start_with(Self::bind(&config)?, config, hooks, signals)
+    }
+
+    /// Opens the root and starts the disk thread. `signals` come through the loop.
     ///
     /// # Errors
     /// Something of that is not possible; nothing is left behind.
-    pub fn start(
+    pub fn start_with(
+        listeners: Vec<Listener>,
         config: Config,
-        hooks: Box<dyn Hooks>,
+        mut hooks: Box<dyn Extension>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
         let Config {
-            listen,
             site,
             mut cache,
             limits,
             mut turn,
             temporary,
+            ..
         } = config;
         fit_descriptors(&mut turn, &mut cache);
         let root = site.root.clone();
@@ -160,7 +197,15 @@ impl Server {
         if let Some(signals) = &signals {
             add(signals.as_fd(), key::SIGNALS).map_err(system("cannot watch signals"))?;
         }
-        let doors = open_doors(&listen, &poll)?;
+        let keys = Keys {
+            outside: key::OUTSIDE,
+            list: key::PLUGINS,
+            resources: key::RESOURCES,
+        };
+        hooks
+            .attach(&poll, keys)
+            .map_err(system("cannot watch what plugins wait for"))?;
+        let doors = open_doors(listeners, &poll)?;
         let worker = disk
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
@@ -170,6 +215,7 @@ impl Server {
             poll,
             doors,
             slots: Slots::new(),
+            inners: Inners::default(),
             timers: Heap::new(),
             ready: VecDeque::new(),
             core: Core {
@@ -236,12 +282,14 @@ impl Server {
     /// slot is used again only when no event of this batch can name it any more.
     fn turn(&mut self) -> io::Result<()> {
         let event_count = self.poll.wait(self.patience())?;
+        crash::beat();
         self.core.set_clock();
         for index in 0..event_count {
             if let Some(readiness) = self.poll.event(index) {
                 self.handle_event(readiness);
             }
         }
+        self.tend();
         for _ in 0..self.ready.len() {
             if let Some(index) = self.ready.pop_front() {
                 self.drive(index);
@@ -264,7 +312,11 @@ impl Server {
         if !self.ready.is_empty() || self.can_accept() {
             return Some(Duration::ZERO);
         }
-        let due = self.timers.next_deadline()?;
+        let due = [self.timers.next_deadline(), self.core.hooks.due()];
+        let due = due.into_iter().flatten().min()?;
+        if due <= self.core.now {
+            return Some(Duration::ZERO);
+        }
         // The clock of this turn is a little old, so one millisecond more does not wake too early.
         let left = due.saturating_sub(self.core.now) + 1;
         Some(Duration::from_millis(left))
@@ -277,6 +329,17 @@ impl Server {
             slot.is_queued = true;
             self.ready.push_back(index);
         }
+    }
+
+    /// Ends a connection; the plugins are told.
+    fn remove(&mut self, index: u32) {
+        if !self.core.hooks.is_empty()
+            && let Some(slot) = self.slots.get_mut(index)
+        {
+            let (id, why) = (slot.id(index), slot.connection.why());
+            self.core.hooks.handle_close(id, why);
+        }
+        self.slots.remove(index);
     }
 
     /// Gives a connection its share of the turn.
@@ -303,7 +366,7 @@ impl Server {
                     self.log
                         .error(format_args!("cannot watch a connection: {error}"));
                     slot.connection
-                        .abort(Why::Error, &mut self.core.context(id));
+                        .abort(Why::Error, &mut self.core.context(id, &slot.socket));
                     share = Share::IsOver;
                 }
             }
@@ -313,7 +376,7 @@ impl Server {
                 if let Some(timer) = slot.timer {
                     self.timers.cancel(timer);
                 }
-                self.slots.remove(index);
+                self.remove(index);
             }
             Share::Waits | Share::IsUnfinished => {
                 if let Some(timer) = slot.timer {
@@ -339,23 +402,18 @@ fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
     turn.connections_max = turn.connections_max.min(room.max(1));
 }
 
-/// Listens on every address.
-fn open_doors(listen: &[Address], poll: &Poll) -> Result<Vec<Door>, Error> {
-    let open = |address, key| {
-        let listener = Listener::bind(address)?;
-        poll.add_readable(listener.as_fd(), key)?;
+/// Watches the listeners.
+fn open_doors(listeners: Vec<Listener>, poll: &Poll) -> Result<Vec<Door>, Error> {
+    let open = |(listener, key): (Listener, usize)| {
+        poll.add_readable(listener.as_fd(), key)
+            .map_err(|error| Error::Listen(listener.address().clone(), error))?;
         Ok(Door {
             listener,
             is_ready: true,
         })
     };
-    listen
-        .iter()
-        .zip(key::DOORS..key::SLOTS)
-        .map(|(address, key)| {
-            open(address, key).map_err(|error| Error::Listen(address.clone(), error))
-        })
-        .collect()
+    let keys = key::DOORS..key::SLOTS;
+    listeners.into_iter().zip(keys).map(open).collect()
 }
 
 impl Drop for Server {
@@ -364,8 +422,18 @@ impl Drop for Server {
         for index in self.slots.indices() {
             if let Some(slot) = self.slots.get_mut(index) {
                 let id = slot.id(index);
-                slot.connection.abort(Why::Stop, &mut self.core.context(id));
+                slot.connection
+                    .abort(Why::Stop, &mut self.core.context(id, &slot.socket));
+                if slot.connection.end() == Some(End::Reset) {
+                    socket::reset_on_close(slot.socket.as_fd());
+                }
             }
+            self.remove(index);
+        }
+        self.stop_inner();
+        self.core.hooks.stop();
+        for line in self.core.hooks.take_lines() {
+            self.log.error(format_args!("{line}"));
         }
         self.log.flush();
     }

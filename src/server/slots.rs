@@ -5,17 +5,40 @@
 //! the turn, so that an event of the same batch finds it closed; each use has a generation, so that
 //! a reply of a later turn does not find a stranger.
 
-use crate::conn::{Connection, Id};
+use crate::conn::{Connection, Id, Origin};
 use crate::disk::ColdPiece;
-use std::os::fd::OwnedFd;
+use crate::sys::socket;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use swiftd_timer::Timer;
+
+/// A connection's socket. Who is at its ends is asked of the kernel when somebody wants to know, so
+/// that it takes no memory.
+#[derive(Debug)]
+pub(super) struct Socket(OwnedFd);
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Origin for Socket {
+    fn peer(&self) -> Option<SocketAddr> {
+        socket::peer(self.as_fd())
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        socket::local(self.as_fd())
+    }
+}
 
 /// A connection with its socket.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) connection: Connection,
-    pub(super) socket: OwnedFd,
+    pub(super) socket: Socket,
     pub(super) timer: Option<Timer>,
     pub(super) generation: u32,
     /// A read may succeed: cleared by "would block" and by a short read.
@@ -103,7 +126,7 @@ impl Slots {
         };
         *place = Place::Used(Slot {
             connection,
-            socket,
+            socket: Socket(socket),
             timer: None,
             generation,
             is_readable: true,

@@ -16,3 +16,10 @@ pub fn unix_secs() -> u64 {
     let now = clock_gettime(ClockId::RealtimeCoarse);
     u64::try_from(now.tv_sec).unwrap_or(0)
 }
+
+/// Microseconds on a fine clock that never goes back; their zero is of no meaning.
+#[must_use]
+pub fn fine_us() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
+}

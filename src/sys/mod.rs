@@ -2,14 +2,44 @@
 //!
 //! Everything here is a safe function over descriptors and bytes. It owns its descriptors, returns
 //! `io::Result`, gives "would block" as a value, and knows nothing of HTTP or of connections.
-//! `polling`, `rustix` and `libc` are named here and nowhere else; `unsafe` is in [`poll`] and
-//! in `raw`.
+//! `polling`, `rustix`, `libc`, `libloading` and `inotify` are named here and nowhere else; the files
+//! with `unsafe` are listed in tests/tidy.rs.
 
+pub mod abi;
 pub mod beneath;
+pub mod child;
 pub mod clock;
+pub mod crash;
+pub mod dl;
+mod fatal;
 pub mod file;
+pub mod guest;
+#[cfg(keeps_thread_locals)]
+mod keys;
+pub mod memfd;
+pub mod outside;
 pub mod poll;
 pub mod process;
 mod raw;
 pub mod signal;
+pub mod small_file;
 pub mod socket;
+pub mod spool;
+pub mod supervise;
+mod table;
+pub mod threads;
+#[cfg(keeps_thread_locals)]
+mod tls;
+pub mod watch;
+/// Where libraries are not unmapped anyway, nothing is kept.
+#[cfg(not(keeps_thread_locals))]
+mod tls {
+    pub(super) fn plugin_at(_: *const std::ffi::c_void) -> Option<usize> {
+        None
+    }
+    pub(super) fn run_here(_: usize) {}
+    pub(super) fn forget(_: usize) {}
+    pub(super) fn count(_: usize) -> usize {
+        0
+    }
+}

@@ -10,7 +10,8 @@ use polling::{Event, PollMode, Poller};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many events one wait brings at most. The rest comes with the next wait; the number bounds
@@ -25,7 +26,7 @@ const SOCKET_INTEREST: epoll::EventFlags = epoll::EventFlags::IN
 
 /// An epoll instance.
 pub struct Poll {
-    poller: Poller,
+    poller: Arc<Poller>,
     events: Vec<epoll::Event>,
 }
 
@@ -51,7 +52,7 @@ impl Poll {
     /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            poller: Poller::new()?,
+            poller: Arc::new(Poller::new()?),
             events: Vec::with_capacity(EVENTS_MAX),
         })
     }
@@ -68,7 +69,7 @@ impl Poll {
         // saves one call for each request; without it the end of a stream that came together with
         // the last bytes would be missed.
         let data = epoll::EventData::new_u64(key as u64);
-        Ok(epoll::modify(&self.poller, socket, data, SOCKET_INTEREST)?)
+        Ok(epoll::modify(&*self.poller, socket, data, SOCKET_INTEREST)?)
     }
 
     /// Registers something that is only read from: a listener, a signal, a waker.
@@ -77,6 +78,12 @@ impl Poll {
     /// As [`Self::add`].
     pub fn add_readable(&self, source: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         self.register(source, Event::readable(key))
+    }
+
+    /// Something that registers with this instance from elsewhere.
+    #[must_use]
+    pub fn registrar(&self) -> Registrar {
+        Registrar(Arc::clone(&self.poller))
     }
 
     fn register(&self, source: BorrowedFd<'_>, interest: Event) -> io::Result<()> {
@@ -101,7 +108,7 @@ impl Poll {
         });
         self.events.clear();
         let spare = rustix::buffer::spare_capacity(&mut self.events);
-        match epoll::wait(&self.poller, spare, timeout.as_ref()) {
+        match epoll::wait(&*self.poller, spare, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(self.events.len()),
             Err(errno) => Err(errno.into()),
         }
@@ -123,6 +130,38 @@ impl Poll {
             has_peer_ended: is_hung_up || flags.contains(Flag::RDHUP),
             is_hung_up,
         })
+    }
+}
+
+/// Registers descriptors of others with a [`Poll`].
+#[derive(Clone, Debug)]
+pub struct Registrar(Arc<Poller>);
+
+impl Registrar {
+    /// Registers a descriptor of a plugin, in edge mode.
+    ///
+    /// # Errors
+    /// It is not open, registered already, or of a kind that is always ready (EPERM).
+    pub fn add_raw(&self, fd: RawFd, key: usize, reads: bool, writes: bool) -> io::Result<()> {
+        let interest = Event::new(key, reads, writes);
+        // SAFETY: as in `Poll::register`; a number that is not open is an error.
+        unsafe { self.0.add_with_mode(fd, interest, PollMode::Edge) }
+    }
+
+    /// Registers something that is only read from.
+    ///
+    /// # Errors
+    /// As [`Poll::add`].
+    pub fn add_readable(&self, source: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        self.add_raw(source.as_raw_fd(), key, true, false)
+    }
+
+    /// Ends the registration of a descriptor of a plugin.
+    pub fn remove(&self, fd: RawFd) {
+        // SAFETY: the number is only handed to the kernel, for the time of this call.
+        let source = unsafe { BorrowedFd::borrow_raw(fd) };
+        // One that was closed before has gone from the instance by itself.
+        let _ = self.0.delete(source);
     }
 }
 

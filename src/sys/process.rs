@@ -24,6 +24,40 @@ pub fn raise_descriptor_limit(wanted: u64) -> u64 {
     }
 }
 
+/// Makes this process one that may go wrong: it ends by itself after so many seconds, or when the
+/// one that started it does, and leaves no image of its memory.
+pub fn expect_the_worst(seconds: u32) {
+    super::raw::alarm(seconds);
+    // What fails here only makes the end less tidy.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _ = setrlimit(Resource::Core, none);
+}
+
+/// The signal by which [`expect_the_worst`] ends the process.
+pub const TIMED_OUT: i32 = libc::SIGALRM;
+
+/// What people call a signal that ends a process.
+#[must_use]
+pub fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGILL => "SIGILL",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGTRAP => "SIGTRAP",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGSYS => "SIGSYS",
+        libc::SIGXCPU => "SIGXCPU",
+        _ => "see signal(7)",
+    }
+}
+
 /// The machine's memory, bytes.
 #[must_use]
 pub fn memory_bytes() -> u64 {

@@ -1,4 +1,5 @@
-//! System calls that `rustix` does not offer: signalfd, cachestat, options of TCP sockets.
+//! System calls that `rustix` does not offer: signalfd, cachestat, alarm, options of TCP sockets; and
+//! fork and anonymous memory, made safe.
 
 #![allow(unsafe_code)]
 
@@ -6,9 +7,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Blocks `signals` for this thread and those that it will start, and returns a descriptor that
-/// becomes readable when one of them is pending.
-pub(super) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
+fn signal_set(signals: &[i32]) -> io::Result<libc::sigset_t> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: `set` is valid for writing; sigemptyset initialises it and cannot fail for it.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
@@ -19,7 +18,13 @@ pub(super) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
         }
     }
     // SAFETY: initialised by sigemptyset.
-    let set = unsafe { set.assume_init() };
+    Ok(unsafe { set.assume_init() })
+}
+
+/// Blocks `signals` for this thread and those that it will start, and returns a descriptor that
+/// becomes readable when one of them is pending.
+pub(super) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
+    let set = signal_set(signals)?;
     // SAFETY: `set` outlives the call; the old mask is not asked for.
     let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
     if error != 0 {
@@ -32,6 +37,60 @@ pub(super) fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made this descriptor and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Lets signals through to this thread again.
+pub(super) fn unblock(signals: &[i32]) -> io::Result<()> {
+    let set = signal_set(signals)?;
+    // SAFETY: `set` outlives the call; the old mask is not asked for.
+    let error = unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut()) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    Ok(())
+}
+
+/// Gives a signal its default action, whatever this program was started with.
+pub(super) fn reset_action(signal: i32) -> io::Result<()> {
+    // SAFETY: no handler is installed.
+    if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Forks a process that has one thread: the child's number, or 0 in the child. With more threads
+/// it is refused, because what the others held locked would stay so in the child.
+pub(super) fn fork() -> io::Result<i32> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("there is more than one thread"));
+    }
+    // SAFETY: this is the only thread, so the child's memory is as whole as the parent's.
+    let pid = unsafe { libc::fork() };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(pid)
+}
+
+/// Maps anonymous memory, all zero, that stays mapped. Pages cost nothing until they are used.
+pub(super) fn map(bytes: usize, sharing: i32) -> io::Result<*mut libc::c_void> {
+    let (protection, flags) = (
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_ANONYMOUS | sharing,
+    );
+    // SAFETY: the kernel chooses an address where nothing is mapped.
+    let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(address)
+}
+
+/// Has this process get SIGALRM after so many seconds.
+pub(super) fn alarm(seconds: u32) {
+    // SAFETY: it takes any number and touches no memory.
+    unsafe { libc::alarm(seconds) };
 }
 
 /// Sets an option of a TCP socket whose value is an int.

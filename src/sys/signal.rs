@@ -18,7 +18,11 @@ pub enum Signal {
 
 /// The signals that are pending.
 #[derive(Debug)]
-pub struct Signals(OwnedFd);
+pub struct Signals {
+    descriptor: OwnedFd,
+    /// Whose signals count; `None` for anybody's.
+    sender: Option<u32>,
+}
 
 impl Signals {
     /// Takes the signals over for this thread and all that it will start; to be called before the
@@ -27,21 +31,55 @@ impl Signals {
     /// # Errors
     /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
-        super::raw::signalfd(&[libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP]).map(Self)
+        let numbers = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+        Ok(Self {
+            descriptor: super::raw::signalfd(&numbers)?,
+            sender: None,
+        })
+    }
+
+    /// The same for a supervised worker: only what the process `sender` passes on counts. Ctrl-C
+    /// and a service manager reach all processes of a group, and a worker that heard both them and
+    /// its supervisor would take the echo for the second signal, which does not wait for anybody.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn from_sender(sender: u32) -> io::Result<Self> {
+        Ok(Self {
+            sender: Some(sender),
+            ..Self::new()?
+        })
     }
 
     /// The next pending signal.
     #[must_use]
     pub fn next(&self) -> Option<Signal> {
-        // struct signalfd_siginfo: 128 bytes, the number in the first four.
-        let mut info = [0_u8; 128];
-        let bytes = rustix::io::read(&self.0, &mut info).ok()?;
-        let number = info.first_chunk::<4>().filter(|_| bytes == info.len())?;
-        match i32::from_ne_bytes(*number) {
-            libc::SIGTERM => Some(Signal::Terminate),
-            libc::SIGINT => Some(Signal::Interrupt),
-            libc::SIGQUIT => Some(Signal::Quit),
-            libc::SIGHUP => Some(Signal::HangUp),
+        loop {
+            // struct signalfd_siginfo: 128 bytes, of which the first words are the signal's number,
+            // an errno, a code, and the sender.
+            let mut info = [0_u8; 128];
+            let bytes = rustix::io::read(&self.descriptor, &mut info).ok()?;
+            let word = |at: usize| {
+                info[at..]
+                    .first_chunk::<4>()
+                    .filter(|_| bytes == info.len())
+            };
+            let number = i32::from_ne_bytes(*word(0)?);
+            let sender = u32::from_ne_bytes(*word(12)?);
+            if self.sender.is_none_or(|wanted| wanted == sender) {
+                return Signal::from_number(number);
+            }
+        }
+    }
+}
+
+impl Signal {
+    fn from_number(number: i32) -> Option<Self> {
+        match number {
+            libc::SIGTERM => Some(Self::Terminate),
+            libc::SIGINT => Some(Self::Interrupt),
+            libc::SIGQUIT => Some(Self::Quit),
+            libc::SIGHUP => Some(Self::HangUp),
             _ => None,
         }
     }
@@ -49,6 +87,6 @@ impl Signals {
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.descriptor.as_fd()
     }
 }

@@ -7,8 +7,8 @@ use super::raw::set_tcp_option;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags,
-    SocketType, accept_with, bind, connect, getsockname, ipproto, listen, recv, send, shutdown,
-    socket_with, sockopt,
+    SocketType, accept_with, bind, connect, getpeername, getsockname, ipproto, listen, recv, send,
+    shutdown, socket_with, sockopt,
 };
 use std::fmt;
 use std::io;
@@ -41,7 +41,8 @@ impl fmt::Display for Address {
 pub struct Listener {
     socket: OwnedFd,
     address: Address,
-    /// Device and inode of the path that was made, so that no other is removed.
+    /// Device and inode of the path that was made, so that no other is removed; `None` if it is
+    /// not this listener's to remove.
     file: Option<(u64, u64)>,
 }
 
@@ -111,6 +112,12 @@ impl Listener {
         &self.address
     }
 
+    /// Leaves the path to another process that has this listener too: dropping this one does not
+    /// remove it.
+    pub fn leave_path(&mut self) {
+        self.file = None;
+    }
+
     /// Accepts one connection, non-blocking and close-on-exec.
     ///
     /// # Errors
@@ -139,6 +146,7 @@ impl AsFd for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Address::Unix(path) = &self.address
+            && self.file.is_some()
             && identity(path) == self.file
         {
             // If it cannot be removed, the next start will find it stale.
@@ -207,6 +215,20 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(Errno::CONNREFUSED) => std::fs::remove_file(path),
         _ => Err(Errno::ADDRINUSE.into()),
     }
+}
+
+/// The peer's address; `None` for a Unix socket, and for one that is connected no more.
+#[must_use]
+pub fn peer(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
+    getpeername(socket)
+        .ok()?
+        .and_then(|address| address.try_into().ok())
+}
+
+/// The socket's own address; `None` for a Unix socket.
+#[must_use]
+pub fn local(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
+    getsockname(socket).ok()?.try_into().ok()
 }
 
 /// What a read gave.

@@ -5,7 +5,7 @@ use crate::support::reply::{A, Reply, bad, not_allowed, refused};
 use crate::support::{assert_sends, check, check_with, request, row, rows, site};
 use crate::{NEXT, small, too_large};
 use std::sync::Arc;
-use swiftd::conn::{End, Exchange, Flow, Hooks, Limits, Point, Why};
+use swiftd::conn::{Caller, End, Exchange, Flow, Hooks, Limits, Point, Why};
 use swiftd::http::Body;
 use swiftd::testing::Peer;
 
@@ -208,7 +208,7 @@ impl Hooks for Echo {
         false
     }
 
-    fn call(&mut self, point: Point, exchange: &mut Exchange) -> Flow {
+    fn call(&mut self, point: Point, exchange: &mut Exchange, _caller: Caller<'_>) -> Flow {
         match point {
             Point::SubrequestStart if exchange.request.method_bytes() == b"POST" => Flow::Finished,
             Point::HandleSubrequest => {
@@ -228,7 +228,7 @@ impl Hooks for Echo {
         }
     }
 
-    fn handle_reset(&mut self, _exchange: &mut Exchange, _why: Why) {}
+    fn handle_reset(&mut self, _exchange: &mut Exchange, _why: Why, _caller: Caller<'_>) {}
 }
 
 fn echo(text: &str) -> Reply {

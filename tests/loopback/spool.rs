@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use swiftd::config::Config;
-use swiftd::conn::{Exchange, Flow, Hooks, Point, Why};
+use swiftd::conn::{Caller, Exchange, Flow, Hooks, Point, Why};
 use swiftd::http::Body;
 use swiftd::server::{Server, Stopper};
 use swiftd::sys::socket::Address;
@@ -22,12 +22,14 @@ struct Echo {
     ends: Sender<Why>,
 }
 
+impl swiftd::plugin::Extension for Echo {}
+
 impl Hooks for Echo {
     fn is_empty(&self) -> bool {
         false
     }
 
-    fn call(&mut self, point: Point, exchange: &mut Exchange) -> Flow {
+    fn call(&mut self, point: Point, exchange: &mut Exchange, _caller: Caller<'_>) -> Flow {
         match point {
             Point::SubrequestStart => Flow::Finished,
             Point::HandleSubrequest => {
@@ -43,7 +45,7 @@ impl Hooks for Echo {
         }
     }
 
-    fn handle_reset(&mut self, _exchange: &mut Exchange, why: Why) {
+    fn handle_reset(&mut self, _exchange: &mut Exchange, why: Why, _caller: Caller<'_>) {
         self.ends.send(why).unwrap();
     }
 }

@@ -179,7 +179,12 @@ impl Client {
         let plan = &stage.plans[number];
         let is_answerable = wire.verifier.offset == self.read && wire.taken == plan.head_end;
         let is_late = stage.now > wire.taken_at + 2 * LATENCY_MAX + 10;
-        let is_suspended = plan.record.is_suspended;
+        let is_suspended = plan.record.is_suspended
+            || number.checked_sub(1).is_some_and(|before| {
+                // The plugin has something left to do behind its response.
+                let record = &stage.plans[before].record;
+                record.is_stream_ended && record.resets == 0
+            });
         let has_excuse = wire.is_shut
             || wire.verifier.has_closed
             || wire.verifier.is_within_response()

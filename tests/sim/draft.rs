@@ -56,7 +56,7 @@ pub fn draw(rng: &mut Rng, settings: &Settings, number: usize, is_calm: bool) ->
     }
     let act = draw_act(rng, settings);
     let method = match act {
-        Act::Echo => rng.pick(&["POST", "POST", "PUT", "GET", "BREW", "HEAD"]),
+        Act::Echo | Act::Stream(_) => rng.pick(&["POST", "POST", "PUT", "GET", "BREW", "HEAD"]),
         Act::Pass => rng.pick(&[
             "GET", "GET", "GET", "GET", "GET", "GET", "GET", "HEAD", "HEAD", "OPTIONS", "POST",
             "PUT", "DELETE", "BREW",
@@ -165,6 +165,8 @@ fn draw_act(rng: &mut Rng, settings: &Settings) -> Act {
         8 => Act::Loop(rng.pick(&POINTS[..5])),
         9 => Act::Rewrite,
         10 => Act::Abandon,
+        11..=13 if rng.one_in(6) => Act::Stream(rng.size(60_000, 120_000)),
+        11..=13 => Act::Stream(rng.size(0, 3_000)),
         _ => Act::Pass,
     }
 }

@@ -116,7 +116,17 @@ impl Disk {
 }
 
 impl Files for Disk {
-    fn look_up(&mut self, path: &[u8], _accepted: &Accepted, asker: Id) -> LookUp {
+    fn root(&self) -> &[u8] {
+        b"/site"
+    }
+
+    fn look_up(
+        &mut self,
+        _root: Option<&[u8]>,
+        path: &[u8],
+        _accepted: &Accepted,
+        asker: Id,
+    ) -> LookUp {
         let path = str::from_utf8(path).expect("clients ask for names in ASCII");
         let (number, name) = path[1..].split_once('/').expect("/PLAN/NAME");
         let number: usize = number.parse().expect("a plan's number");

@@ -55,15 +55,24 @@ pub enum Content {
     /// The page of an error, whatever it says.
     Page,
     Exactly(Vec<u8>),
+    /// The same, perhaps in chunks, perhaps ended by the connection.
+    Streamed(Vec<u8>),
     /// Parts of a file, as multipart/byteranges: first and last byte of each.
     Parts(&'static str, Vec<(u64, u64)>),
 }
 
 impl Content {
+    /// Whether it is sent while it is made.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self, Self::Streamed(_))
+    }
+
     /// What it takes in memory at most.
     pub fn bytes_max(&self) -> usize {
         match self {
             Self::Exactly(bytes) => bytes.len().max(PAGE_BYTES_MAX),
+            // Chunks are rarely shorter than what is written around them.
+            Self::Streamed(bytes) => 2 * bytes.len() + PAGE_BYTES_MAX,
             // The parts lie within a file; those of a large one are not in memory.
             Self::Parts(..) => 1500 + PAGE_BYTES_MAX,
             Self::Nothing | Self::Page => PAGE_BYTES_MAX,
@@ -90,6 +99,8 @@ pub enum Act {
     Pass,
     /// Claims it and sends the body back.
     Echo,
+    /// Claims it and sends so many bytes as they come.
+    Stream(usize),
     /// Makes the response at a point.
     Complete(Point),
     /// Fails at a point.
@@ -107,7 +118,7 @@ impl Act {
     pub fn claims(self) -> bool {
         matches!(
             self,
-            Self::Echo | Self::Abandon | Self::Fail(Point::HandleSubrequest)
+            Self::Echo | Self::Stream(_) | Self::Abandon | Self::Fail(Point::HandleSubrequest)
         )
     }
 
@@ -116,7 +127,7 @@ impl Act {
         match self {
             Self::Complete(point) | Self::Fail(point) | Self::Loop(point) => point,
             Self::Pass | Self::Rewrite => Point::SubrequestStart,
-            Self::Echo | Self::Abandon => Point::HandleSubrequest,
+            Self::Echo | Self::Stream(_) | Self::Abandon => Point::HandleSubrequest,
         }
     }
 }
@@ -147,6 +158,14 @@ pub struct Record {
     pub is_seen: bool,
     pub last_point: Option<Point>,
     pub resets: u32,
+    /// How much of a stream is written.
+    pub written: usize,
+    /// The head of a stream is on its way, so that it can only be cut off.
+    pub is_streaming: bool,
+    /// All of it was written and the plugin has said so.
+    pub is_stream_ended: bool,
+    /// The last write was refused.
+    pub is_held_back: bool,
 }
 
 /// What timing or the client brought about.

@@ -6,7 +6,8 @@
 
 use super::plan::{Act, Plan};
 use super::stage::{Event, Shared, Stage};
-use swiftd::conn::{Exchange, Flow, Hooks, Point, Why};
+use super::streaming;
+use swiftd::conn::{Caller, Exchange, Flow, Hooks, Point, Why};
 use swiftd::http::Body;
 
 /// What a response consists of that the plugin makes early.
@@ -39,13 +40,10 @@ impl Hooks for Plugin {
         !self.is_loaded
     }
 
-    fn call(&mut self, point: Point, exchange: &mut Exchange) -> Flow {
+    fn call(&mut self, point: Point, exchange: &mut Exchange, _caller: Caller<'_>) -> Flow {
         assert!(self.is_loaded, "no plugin is loaded");
         let stage = &mut *self.stage.borrow_mut();
-        let Some(number) = number(exchange) else {
-            assert_eq!(point, Point::SubrequestEnd, "a request without a head");
-            return Flow::GoOn;
-        };
+        let number = number(exchange).expect("a request with a head");
         assert_eq!(exchange.point, point);
         let plan = &mut stage.plans[number];
         plan.record.is_seen = true;
@@ -62,17 +60,16 @@ impl Hooks for Plugin {
             "called after its end"
         );
         stage.parties[plan.client].current = Some(number);
-        if must_wait(stage, number, point) {
+        let is_streaming = stage.plans[number].record.is_streaming;
+        if !is_streaming && must_wait(stage, number, point) {
             return Flow::Wait;
         }
         act(stage, number, point, exchange)
     }
 
-    fn handle_reset(&mut self, exchange: &mut Exchange, why: Why) {
+    fn handle_reset(&mut self, exchange: &mut Exchange, why: Why, _caller: Caller<'_>) {
         let stage = &mut *self.stage.borrow_mut();
-        let Some(number) = number(exchange) else {
-            return;
-        };
+        let number = number(exchange).expect("a request with a head");
         let record = &mut stage.plans[number].record;
         record.resets += 1;
         assert_eq!(
@@ -80,7 +77,8 @@ impl Hooks for Plugin {
             "a second reset of request {number}: {why:?}"
         );
         let is_ended = record.last_point == Some(Point::SubrequestEnd);
-        assert_eq!(is_ended, why == Why::Done, "reset because of {why:?}");
+        // A response may still follow a hook's deadline.
+        assert!(is_ended || why == Why::Deadline, "reset because of {why:?}");
         let client = stage.plans[number].client;
         stage.note("exchange reset", client, why as u64);
     }
@@ -117,6 +115,11 @@ fn must_wait(stage: &mut Stage, number: usize, point: Point) -> bool {
 }
 
 fn act(stage: &mut Stage, number: usize, point: Point, exchange: &mut Exchange) -> Flow {
+    if let Act::Stream(bytes) = stage.plans[number].act
+        && point == Point::HandleSubrequest
+    {
+        return streaming::write(stage, number, bytes, exchange);
+    }
     let plan = &mut stage.plans[number];
     let client = plan.client;
     let flow = match plan.act {

@@ -9,7 +9,7 @@ use super::plan::{Act, Content, Expected, LookUpPlan, Plan, Record, Spool, Suspe
 use super::plugin;
 use super::stage::Stage;
 use super::world::Settings;
-use super::{files, malformed};
+use super::{files, malformed, streaming};
 use swiftd::conn::Point;
 
 /// Writes a client's stream and its plans.
@@ -136,6 +136,12 @@ fn decide(draft: &Draft, settings: &Settings) -> (Expected, Moment, Moment) {
         }
         match draft.act {
             Act::Echo => return on_body(success(200, draft.body.payload.clone())),
+            Act::Stream(bytes) => {
+                return on_body(Expected {
+                    content: Content::Streamed(streaming::content(bytes)),
+                    ..empty(200)
+                });
+            }
             Act::Fail(_) => return on_body(refusal(500)),
             _ => {}
         }

@@ -10,7 +10,7 @@ use super::watch::Watch;
 use super::wire::Wire;
 use super::world::Settings;
 use std::collections::VecDeque;
-use swiftd::conn::{Connection, Context, Id, Limits, Pool, State, Why};
+use swiftd::conn::{Connection, Context, Id, Limits, Nowhere, Pool, State, Why};
 use swiftd::handler::Static;
 use swiftd::http::encode::Stamp;
 use swiftd_timer::Heap;
@@ -49,6 +49,7 @@ impl Core {
             stamp: &self.stamp,
             now: self.now,
             id,
+            origin: &Nowhere,
             is_draining: self.is_draining,
         }
     }
@@ -194,11 +195,14 @@ impl Server {
             }
             Event::Wake(id, plan) => {
                 self.stage.borrow_mut().plans[plan].record.is_woken = true;
-                self.wake(id);
+                self.with(id, |slot, core, id| {
+                    slot.connection.handle_resume(&mut core.context(id))
+                });
             }
             Event::SpuriousWake(client) => {
                 self.with_client(client, |slot, core, id| {
-                    slot.connection.handle_wake(&mut core.context(id))
+                    slot.connection.handle_resume(&mut core.context(id));
+                    slot.connection.handle_wake(&mut core.context(id));
                 });
             }
             Event::Loaded(id, is_fine) => self.with(id, |slot, core, id| {

@@ -337,6 +337,8 @@ impl Slot {
             stage,
             self.is_queued,
         );
-        stage.blame(self.client, cause);
+        if let Some(cause) = cause {
+            stage.blame(self.client, cause);
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::files;
 use super::plan::{Cause, Content, Expected, Plan};
 use super::script::refusal;
 use super::stage::Stage;
+use super::streaming;
 use super::world::Settings;
 
 /// The responses of one connection.
@@ -59,13 +60,25 @@ impl Verifier {
                 continue;
             }
             let expected = self.expected(&head, &stage.plans[number], taken, client, stage);
-            let body_bytes = body_bytes(&head, &expected, &stage.plans[number], taken);
-            self.wanted = head_bytes + body_bytes;
+            let content = &self.bytes[head_bytes..];
+            let unchunked;
+            let (wanted, body) = if is_chunked(&head) && !stage.plans[number].is_head {
+                let (bytes, decoded) = streaming::unchunked(content);
+                stage.trace.count("response in chunks");
+                unchunked = decoded;
+                (bytes, &unchunked[..])
+            } else {
+                let bytes = body_bytes(&head, &expected, &stage.plans[number], taken);
+                (bytes, &content[..bytes.min(content.len())])
+            };
+            self.wanted = head_bytes + wanted;
             if self.bytes.len() < self.wanted {
                 return;
             }
-            let body = &self.bytes[head_bytes..self.wanted];
             check_content(&head, body, &expected, &stage.plans[number]);
+            if expected.content.is_streamed() && is_unframed(&head) {
+                stage.trace.count("response until the close");
+            }
             self.check_persistence(
                 &head,
                 &expected,
@@ -148,7 +161,8 @@ impl Verifier {
     ) {
         self.has_closed = has_line(head, "Connection: close");
         let is_last = self.answered + 1 >= settings.limits.requests_max as usize;
-        let must_close = expected.closes || is_last;
+        let is_until_close = expected.content.is_streamed() && is_unframed(head);
+        let must_close = expected.closes || is_last || is_until_close;
         assert!(
             self.has_closed || !must_close,
             "the connection must end\n{head}"
@@ -208,8 +222,15 @@ fn body_bytes(head: &str, expected: &Expected, plan: &Plan, taken: usize) -> usi
         assert_eq!(length, None, "{head}");
         return 0;
     }
-    let length: usize = length.expect("a Content-Length");
-    if let Content::Exactly(bytes) = &expected.content {
+    if is_chunked(head) {
+        assert!(!plan.is_http_10 && plan.is_head, "{head}");
+        return 0;
+    }
+    let length: usize = match &expected.content {
+        Content::Streamed(bytes) if plan.is_http_10 => length.unwrap_or(bytes.len()),
+        _ => length.expect("a Content-Length"),
+    };
+    if let Content::Exactly(bytes) | Content::Streamed(bytes) = &expected.content {
         assert_eq!(length, bytes.len(), "{head}");
     }
     // Until its first word is there, a head cannot say that it is HEAD's.
@@ -234,7 +255,9 @@ fn check_content(head: &str, body: &[u8], expected: &Expected, plan: &Plan) {
     match &expected.content {
         Content::Nothing => assert!(body.is_empty()),
         Content::Page => assert!(body.starts_with(b"<!") || !body.is_empty()),
-        Content::Exactly(bytes) => assert!(body == &bytes[..], "the wrong content\n{head}"),
+        Content::Exactly(bytes) | Content::Streamed(bytes) => {
+            assert!(body == &bytes[..], "the wrong content\n{head}")
+        }
         Content::Parts(name, parts) => {
             let kind = field(head, "Content-Type: ").expect("a media type");
             let boundary = kind
@@ -263,6 +286,21 @@ fn multipart(name: &str, parts: &[(u64, u64)], boundary: &str) -> Vec<u8> {
     }
     bytes.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     bytes
+}
+
+/// Whether the content comes in chunks.
+fn is_chunked(head: &str) -> bool {
+    let is_chunked = has_line(head, "Transfer-Encoding: chunked");
+    assert!(
+        !is_chunked || field(head, "Content-Length: ").is_none(),
+        "framed twice\n{head}"
+    );
+    is_chunked
+}
+
+/// Whether the content ends with the connection.
+fn is_unframed(head: &str) -> bool {
+    !is_chunked(head) && field(head, "Content-Length: ").is_none()
 }
 
 fn has_line(head: &str, line: &str) -> bool {

@@ -147,11 +147,13 @@ impl Watch {
         self.loading_since = loading_since.map(|now| self.loading_since.unwrap_or(now));
         let closing_since = (state == State::Close && !is_sending).then_some(now);
         self.closing_since = closing_since.map(|now| self.closing_since.unwrap_or(now));
-        Pace::follow(
-            &mut self.sending,
-            is_sending && !connection.is_loading(),
-            now,
-        );
+        Pace::follow(&mut self.sending, is_sending, now);
+        // What was taken before a load counts after it.
+        if let Some(pace) = &mut self.sending
+            && connection.is_loading()
+        {
+            pace.since = now;
+        }
         let is_gathering = state == State::ReadPost && !is_sending && self.writing_since.is_none();
         Pace::follow(&mut self.gathering, is_gathering, now);
         if connection.end().is_some_and(|end| end != End::Linger) {
@@ -212,7 +214,7 @@ impl Watch {
         settings: &Settings,
         stage: &Stage,
         is_queued: bool,
-    ) -> Cause {
+    ) -> Option<Cause> {
         let limits = &settings.limits;
         let due = connection.deadline();
         let timeout = |wait| limits.timeout(wait).as_millis() as u64;
@@ -237,8 +239,9 @@ impl Watch {
         let is_in_vain = waits_for_input && self.has_ended && connection.piece().is_none();
         assert!(!is_in_vain, "waited for a client that had ended");
         let party = &stage.parties[client];
+        let stream = party.current.map(|number| &stage.plans[number].record);
         let next = stage.plans[party.plans.clone()].get(wire.verifier.answered);
-        match connection.state() {
+        Some(match connection.state() {
             _ if connection.is_loading() => {
                 let since = self.loading_since.expect("it is loading");
                 assert_eq!(due, since + timeout(Wait::Disk));
@@ -284,6 +287,15 @@ impl Watch {
                     Cause::Deadline(408)
                 }
             },
+            State::HandleRequest if stream.is_some_and(|it| it.is_streaming) => {
+                let stream = stream.expect("it is one");
+                assert!(!stream.is_held_back, "there was room and nobody told");
+                assert!(!stream.is_woken, "a hook was woken and not called");
+                if stream.is_stream_ended {
+                    return None;
+                }
+                Cause::Cut("hook timed out within its response")
+            }
             State::RequestEnd | State::HandleRequest if party.is_hook_waiting => {
                 let is_awake = next.is_none_or(|plan| plan.record.is_woken);
                 assert!(!is_awake, "a hook was woken and not called");
@@ -300,6 +312,6 @@ impl Watch {
                 Cause::Cut("linger timed out")
             }
             state => unreachable!("{} waits for nobody", state.name()),
-        }
+        })
     }
 }

@@ -6,7 +6,7 @@ use super::server::Server;
 use super::stage::{Event, Shared, Stage, Trace};
 use super::wire::Wire;
 use std::time::Duration;
-use swiftd::conn::{BodyBounds, Limits};
+use swiftd::conn::{BodyBounds, Limits, Point};
 use swiftd::http::parse::Bounds;
 
 /// The bounds of a run, drawn from its seed: small, so that they are met.
@@ -63,11 +63,11 @@ impl Settings {
 }
 
 /// How long a run may last after which nobody can be waiting for anything, milliseconds: each
-/// request of each client may meet each timeout.
-const END: u64 = 1_000_000;
+/// request of each client may meet each timeout, and take its response as slowly as it may.
+const END: u64 = 20_000_000;
 
 /// How many turns a run may take; far more than any does.
-const TURNS_MAX: u64 = 200_000;
+const TURNS_MAX: u64 = 2_000_000;
 
 /// Runs a seed to its end.
 pub fn run(seed: u64, is_loud: bool) -> Trace {
@@ -101,6 +101,8 @@ pub fn run(seed: u64, is_loud: bool) -> Trace {
     for plan in &stage.plans {
         let resets = u32::from(plan.record.is_seen);
         assert!(plan.record.resets >= resets, "an exchange was never reset");
+        let is_told = plan.record.last_point == Some(Point::SubrequestEnd);
+        assert!(is_told || !plan.record.is_seen, "an end was never told");
     }
     stage.trace.clone()
 }

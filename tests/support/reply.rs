@@ -38,6 +38,20 @@ impl Reply {
         self
     }
 
+    /// With one more field line before the others.
+    pub fn before(mut self, line: &str) -> Self {
+        self.fields = format!("{line}\r\n{}", self.fields);
+        self
+    }
+
+    /// Without the field lines of this name.
+    pub fn without(mut self, name: &str) -> Self {
+        let start = format!("{name}: ");
+        let kept = self.fields.split_inclusive("\r\n");
+        self.fields = kept.filter(|line| !line.starts_with(&start)).collect();
+        self
+    }
+
     /// Without content, as 204 and 304 are.
     pub fn bodiless(mut self) -> Self {
         self.length = None;

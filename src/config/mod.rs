@@ -1,7 +1,17 @@
 //! What the operator can set: every bound with its default and its reason.
 //!
 //! The bounds of a connection are in [`Limits`], next to the code that keeps
-//! them; this module adds those of the loop and of the files, and puts all of them together.
+//! them; this module adds those of the loop and of the files, and puts all of them together. The
+//! configuration file is read in [`mod@file`], what concerns plugins is in `plugins`.
+
+pub mod file;
+mod plugins;
+mod suggest;
+
+pub use plugins::{
+    KEY_FORM, NAME_FORM, PluginSettings, PluginValue, PluginValues, is_plugin_name, is_value_key,
+};
+pub(crate) use suggest::nearest;
 
 use crate::conn::Limits;
 use crate::files;
@@ -27,6 +37,8 @@ pub struct Config {
     pub turn: Turn,
     /// Where bodies of requests are kept that are too large for memory.
     pub temporary: PathBuf,
+    /// What concerns plugins.
+    pub plugins: PluginSettings,
 }
 
 /// The bounds of the loop.
@@ -100,6 +112,7 @@ impl Config {
             limits: Limits::default(),
             turn: Turn::default(),
             temporary: std::env::temp_dir(),
+            plugins: PluginSettings::default(),
         }
     }
 }

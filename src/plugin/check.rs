@@ -1,0 +1,96 @@
+//! `--check-plugin`: whether this server would load a file, and if not, why not.
+
+use super::library::is_name;
+use super::prepare::{Looked, Prepared, Refusal, open_trusted, own_machine, prepare};
+use super::report;
+use super::trial::{Depth, lines, trial_command, verdict};
+use std::path::Path;
+
+/// What was found: one line each, the verdict last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The lines.
+    pub text: String,
+    /// Whether the server would load it.
+    pub is_good: bool,
+}
+
+/// Checks a file, as before loading it, and loads it in a child.
+#[must_use]
+pub fn check(file: &Path) -> Report {
+    let mut text = String::new();
+    let mut add = |line: &str| {
+        text.push_str(line);
+        text.push('\n');
+    };
+    let result = check_file(file, &mut add).and_then(|(prepared, name)| {
+        let child = trial_command(&prepared, &name, Depth::Unload)?;
+        let output = { child }.output().map_err(|error| {
+            Refusal::new(format_args!("cannot start a process to try it: {error}"))
+        })?;
+        lines(&output.stderr).lines().for_each(&mut add);
+        verdict(output.status, &output.stderr)
+    });
+    match &result {
+        Ok(()) => add(&report::line("verdict", "loads on this server", false)),
+        Err(refusal) => {
+            let what = refusal.to_string();
+            // The first line names the file.
+            let prefix = format!("{}: ", file.display());
+            let what = what.strip_prefix(&prefix).unwrap_or(&what);
+            add(&report::line("verdict", &format!("REFUSED: {what}"), false));
+        }
+    }
+    Report {
+        text,
+        is_good: result.is_ok(),
+    }
+}
+
+fn check_file(file: &Path, add: &mut impl FnMut(&str)) -> Result<(Prepared, String), Refusal> {
+    let shown = file.file_name().unwrap_or_default().to_string_lossy();
+    let shown = shown.escape_debug().to_string();
+    let (opened, _) = open_trusted(file)?;
+    let meta = opened.metadata().map_err(Refusal::new)?;
+    let name = name_of(&shown)?;
+    let machine = own_machine()?;
+    match prepare(&name, file, 0, None) {
+        Ok(Looked::New(prepared)) => {
+            add(&report::of_file(
+                &shown,
+                &meta,
+                Some(prepared.loadable_bytes),
+            ));
+            for warning in &prepared.warnings {
+                add(&report::line("warning", warning, false));
+            }
+            for line in report::of_content(&machine, Some(&prepared), None) {
+                add(&line);
+            }
+            Ok((prepared, name))
+        }
+        Ok(Looked::Same(_)) => Err(Refusal::new("there was nothing before")),
+        Err(refusal) => {
+            add(&report::of_file(&shown, &meta, None));
+            if let Some(end) = refusal.stage() {
+                for line in report::of_content(&machine, None, Some(end)) {
+                    add(&line);
+                }
+            }
+            Err(refusal)
+        }
+    }
+}
+
+/// What the plugin in a file must be called: `hello` for `hello.so`, and for `libhello.so`, which
+/// is how cargo names it before it is installed.
+fn name_of(file: &str) -> Result<String, Refusal> {
+    let stem = file.strip_suffix(".so").unwrap_or(file);
+    let name = stem.strip_prefix("lib").unwrap_or(stem);
+    if is_name(name) {
+        return Ok(name.to_owned());
+    }
+    Err(Refusal::new(format_args!(
+        "a plugin cannot be called {name}: install it as NAME.so, a small letter, then up to 30 small letters, digits and _"
+    )))
+}

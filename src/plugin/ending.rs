@@ -1,0 +1,150 @@
+//! The end of instances: cleanup, what is left over taken back, the library unmapped.
+//!
+//! An instance that belongs to no current generation ends as soon as nothing refers to it: no old
+//! generation, request, connection, job, child or lent byte. INVARIANT: `cleanup` runs once, and
+//! nothing of the library is called after it.
+
+use super::instance::Instance;
+use super::jobs::Task;
+use super::library::{Closed, Library};
+use super::runtime::Runtime;
+use crate::conn::Why;
+use crate::sys::crash::{self, Hook};
+use std::rc::Rc;
+
+/// A library that is to be closed once the job thread has let go of it.
+pub(super) struct Closing {
+    library: Library,
+    slot: u16,
+    since: u64,
+    /// How many tasks of the job thread must be done before.
+    waits_for: u64,
+}
+
+impl Closing {
+    /// Whether the job thread has let go of it.
+    pub(super) fn is_ready(&self, forgotten_count: u64) -> bool {
+        self.waits_for <= forgotten_count
+    }
+}
+
+impl Runtime {
+    /// Ends what nothing refers to any more.
+    pub(super) fn end_leaving(&mut self) {
+        if self.leaving.is_empty() && self.closing.is_empty() {
+            return;
+        }
+        while let Some(place) = self
+            .leaving
+            .iter()
+            .position(|instance| Rc::strong_count(instance) == 1)
+        {
+            let instance = self.leaving.swap_remove(place);
+            self.end(instance);
+        }
+        while let Some(place) = self
+            .closing
+            .iter()
+            .position(|closing| closing.is_ready(self.forgotten_count))
+        {
+            let closing = self.closing.swap_remove(place);
+            self.unload(closing);
+        }
+    }
+
+    fn end(&mut self, instance: Rc<Instance>) {
+        if instance.is_begun.get() {
+            self.timed(&instance, Hook::Cleanup, |call| {
+                instance.guest.end(Hook::Cleanup, call);
+            });
+        }
+        // Nothing that cleanup asked for is of use.
+        let left = self.strip(&instance, true);
+        if left > 0 {
+            self.lines.say(format!(
+                "plugin {}: its cleanup left {left} timers, watches, jobs or children",
+                instance.name
+            ));
+        }
+        let Ok(instance) = Rc::try_unwrap(instance) else {
+            // A job that it began in its cleanup is still running; the library stays.
+            self.figures.stuck_count += 1;
+            return;
+        };
+        let (slot, since) = (instance.guest.slot(), instance.since);
+        let library = instance.into_library();
+        let mut closing = Closing {
+            slot,
+            since,
+            waits_for: 0,
+            library,
+        };
+        if self.jobs.is_running() {
+            // Destructors of thread-locals that a job has made run on the job's thread.
+            let thread_locals = closing.library.thread_locals();
+            let forget = move || thread_locals.run_here();
+            if self.jobs.submit(Task::Forget(Box::new(forget))).is_ok() {
+                self.forget_count += 1;
+                closing.waits_for = self.forget_count;
+            }
+        }
+        self.closing.push(closing);
+    }
+
+    fn unload(&mut self, closing: Closing) {
+        let Closing {
+            library,
+            slot,
+            since,
+            ..
+        } = closing;
+        let name = library.name().to_owned();
+        crash::enter(slot, Hook::Unload);
+        let closed = library.close();
+        crash::leave();
+        crash::clear_entry(slot);
+        match closed {
+            Closed::Unmapped => {}
+            Closed::Resident => {
+                self.figures.resident_count += 1;
+                self.lines.say(format!(
+                    "plugin {name} of generation {since}: it stays mapped, as it asks to"
+                ));
+            }
+            Closed::Stuck(why) => {
+                self.figures.stuck_count += 1;
+                self.lines.say(format!(
+                    "plugin {name} of generation {since}: it cannot be unmapped: {why}"
+                ));
+            }
+        }
+    }
+
+    /// The server ends: every instance ends in good order.
+    pub(super) fn stop(&mut self) {
+        let connections: Vec<u64> = self.kept.keys().copied().collect();
+        for connection in connections {
+            self.close(connection, Why::Stop);
+        }
+        self.release();
+        let empty = super::generation::Generation::new(self.current.number + 1, Vec::new());
+        let last = std::mem::replace(&mut self.current, Rc::new(empty));
+        for instance in last.instances.iter().rev() {
+            instance.is_live.set(false);
+            self.strip(instance, true);
+        }
+        // A job that runs holds its instance; the process ends without waiting for it.
+        let mut instances: Vec<_> = last.instances.iter().rev().cloned().collect();
+        drop(last);
+        instances.append(&mut self.leaving);
+        for instance in instances {
+            let is_alone = Rc::strong_count(&instance) == 1;
+            if is_alone && instance.is_begun.replace(false) {
+                self.timed(&instance, Hook::Cleanup, |call| {
+                    instance.guest.end(Hook::Cleanup, call);
+                });
+            }
+            self.strip(&instance, true);
+        }
+    }
+}

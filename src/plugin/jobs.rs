@@ -1,0 +1,172 @@
+//! The thread for what plugins and reloads would otherwise make the loop wait for.
+//!
+//! It is not the disk thread: a slow password hash must not hold the files up. It is started when
+//! it is first needed, so a server without such plugins does not have it. INVARIANT: a plugin's
+//! work is run only while its resource exists, which holds the instance and so the library.
+
+use super::reload::Looked;
+use crate::sys::abi::Work;
+use crate::sys::outside::Outside;
+use crate::sys::threads;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// Something to do.
+pub(super) enum Task {
+    /// A plugin's work, unless it has been cancelled before it begins.
+    Plugin {
+        id: u64,
+        work: Work,
+        is_cancelled: Arc<AtomicBool>,
+    },
+    /// See what has changed on disk.
+    Look(Box<dyn FnOnce() -> Looked + Send>),
+    /// Run what must run on each thread before a library is closed.
+    Forget(Box<dyn FnOnce() + Send>),
+}
+
+/// Something that has been done.
+pub(super) enum Finished {
+    /// A plugin's work.
+    Plugin {
+        id: u64,
+        is_cancelled: bool,
+    },
+    Look(Looked),
+    Forget,
+}
+
+/// The queues between the loop and the thread.
+pub(super) struct Jobs {
+    shared: Arc<Shared>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    has_work: Condvar,
+    outside: Arc<Outside>,
+}
+
+#[derive(Default)]
+struct Queues {
+    tasks: VecDeque<Task>,
+    finished: Vec<Finished>,
+    is_stopping: bool,
+}
+
+/// How many tasks may wait; one more is LIMIT.
+const TASKS_MAX: usize = 1024;
+
+/// Hash functions that are hard on purpose want some of it; what is not touched costs nothing.
+const STACK_BYTES: usize = 256 * 1024;
+
+impl Jobs {
+    pub(super) fn new(outside: Arc<Outside>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                queues: Mutex::default(),
+                has_work: Condvar::new(),
+                outside,
+            }),
+            thread: None,
+        }
+    }
+
+    /// Queues a task.
+    ///
+    /// # Errors
+    /// The queue is full, or no thread can be made.
+    pub(super) fn submit(&mut self, task: Task) -> io::Result<()> {
+        if self.thread.is_none() {
+            let shared = Arc::clone(&self.shared);
+            let builder = thread::Builder::new().name("swiftd-job".into());
+            self.thread = Some(builder.stack_size(STACK_BYTES).spawn(move || {
+                threads::register_own();
+                shared.work();
+            })?);
+        }
+        let mut queues = self.shared.lock();
+        if queues.tasks.len() >= TASKS_MAX {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        queues.tasks.push_back(task);
+        drop(queues);
+        self.shared.has_work.notify_one();
+        Ok(())
+    }
+
+    /// Whether the thread exists.
+    pub(super) fn is_running(&self) -> bool {
+        self.thread.is_some()
+    }
+
+    /// Takes what has been done.
+    pub(super) fn take_finished(&self) -> Vec<Finished> {
+        std::mem::take(&mut self.shared.lock().finished)
+    }
+
+    /// How many tasks wait.
+    pub(super) fn waiting_count(&self) -> usize {
+        self.shared.lock().tasks.len()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        // Nothing is half done while they are locked.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Task> {
+        let mut queues = self.lock();
+        loop {
+            if queues.is_stopping {
+                return None;
+            }
+            if let Some(task) = queues.tasks.pop_front() {
+                return Some(task);
+            }
+            queues = self
+                .has_work
+                .wait(queues)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn work(&self) {
+        while let Some(task) = self.next() {
+            let finished = match task {
+                Task::Plugin {
+                    id,
+                    work,
+                    is_cancelled,
+                } => {
+                    let is_cancelled = is_cancelled.load(Ordering::Acquire);
+                    if !is_cancelled {
+                        work.run();
+                    }
+                    Finished::Plugin { id, is_cancelled }
+                }
+                Task::Look(look) => Finished::Look(look()),
+                Task::Forget(forget) => {
+                    forget();
+                    Finished::Forget
+                }
+            };
+            self.lock().finished.push(finished);
+            self.outside.waker().wake();
+        }
+    }
+}
+
+impl Drop for Jobs {
+    /// The thread ends after the task at hand; it is not waited for, because the process ends.
+    fn drop(&mut self) {
+        self.shared.lock().is_stopping = true;
+        self.shared.has_work.notify_one();
+    }
+}

@@ -1,0 +1,198 @@
+//! The look at the disk: which plugins are listed, which files they are, what is new.
+//!
+//! It runs on a helper thread, because everything in it may wait for a disk, and it is the part of
+//! a reload that takes long: reading, copying and checking libraries, and the trial in a child. It
+//! changes nothing; its answer is a [`Plan`] or the reason why there is none.
+
+use super::config::{self, Entry};
+use super::instance::Values;
+use super::library::{self, Prepared, Refusal, prepare};
+use super::prepare::open_trusted;
+use super::trial::{Depth, trial_command, verdict};
+use crate::config::{PluginSettings, PluginValues};
+use crate::supervisor::LeftOut;
+use crate::sys::file::Opened;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the look is to find out, and what there is already.
+pub(super) struct Question {
+    pub(super) list: PathBuf,
+    pub(super) settings: PluginSettings,
+    pub(super) running: Vec<Running>,
+    pub(super) left_out: Vec<LeftOut>,
+    /// The number of the generation that would follow.
+    pub(super) number: u64,
+}
+
+/// A plugin that runs.
+pub(super) struct Running {
+    pub(super) name: String,
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) values: Values,
+}
+
+/// What was found.
+pub(super) struct Looked {
+    pub(super) result: Result<Plan, Rejection>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Why nothing is to be changed.
+pub(super) struct Rejection {
+    pub(super) why: String,
+    /// A moment later it may be otherwise: something was just being changed.
+    pub(super) is_passing: bool,
+}
+
+/// The plugins that are to run, in order.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    pub(super) left_out: Vec<String>,
+}
+
+/// One of them.
+pub(super) struct Step {
+    pub(super) name: String,
+    pub(super) values: Values,
+    pub(super) source: Source,
+}
+
+/// Where it comes from.
+pub(super) enum Source {
+    /// It runs already.
+    Running,
+    /// It is to be loaded from this copy.
+    Copy(Arc<Prepared>),
+}
+
+impl Question {
+    /// Looks.
+    pub(super) fn look(self) -> Looked {
+        let mut warnings = Vec::new();
+        let result = self.find(&mut warnings);
+        Looked { result, warnings }
+    }
+
+    fn find(&self, warnings: &mut Vec<String>) -> Result<Plan, Rejection> {
+        let list = self.list.display();
+        let trust = |path: &Path, _opened: &Opened| {
+            let (_file, found) = open_trusted(path).map_err(|refusal| refusal.to_string())?;
+            warnings.extend(found);
+            Ok(())
+        };
+        let lasting = |why: String| Rejection {
+            why,
+            is_passing: false,
+        };
+        let bytes = match config::read(&self.list, trust) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) if self.running.is_empty() => {
+                return Err(lasting(format!("{list}: there is no such file")));
+            }
+            Ok(None) => {
+                return Err(lasting(format!(
+                    "{list}: there is no such file; to unload all plugins, leave a comment in it"
+                )));
+            }
+            Err(error) => return Err(lasting(format!("{list}: {error}"))),
+        };
+        let entries = config::parse(&bytes).map_err(|error| lasting(error.describe(&self.list)))?;
+        let mut values = self
+            .settings
+            .reload_values()
+            .map_err(|error| lasting(error.to_string()))?;
+        self.warn_of_strangers(&values, &entries, warnings);
+        let mut plan = Plan::default();
+        for entry in entries {
+            let own = values.remove(&entry.name).unwrap_or_default();
+            match self.step(&entry, own, warnings)? {
+                Some(step) => plan.steps.push(step),
+                None => plan.left_out.push(entry.name),
+            }
+        }
+        Ok(plan)
+    }
+
+    fn warn_of_strangers(
+        &self,
+        values: &PluginValues,
+        entries: &[Entry],
+        warnings: &mut Vec<String>,
+    ) {
+        for name in values.keys() {
+            if !entries.iter().any(|entry| entry.name == *name) {
+                warnings.push(format!(
+                    "values for plugin.{name}, which {} does not list",
+                    self.list.display()
+                ));
+            }
+        }
+    }
+
+    /// One line of the list; `None` if the plugin is left out.
+    fn step(
+        &self,
+        entry: &Entry,
+        values: BTreeMap<String, String>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Step>, Rejection> {
+        let running = self
+            .running
+            .iter()
+            .find(|running| running.name == entry.name && running.values == values);
+        let previous = running.map(|running| &*running.prepared);
+        let file = entry.library();
+        let looked = prepare(&entry.name, &file, self.number, previous)
+            .map_err(|refusal| self.rejection(entry, &refusal))?;
+        let source = match looked {
+            library::Looked::Same(_) => Source::Running,
+            library::Looked::New(prepared) => {
+                let identity = prepared.identity.to_words();
+                let is_left_out =
+                    |out: &LeftOut| out.name == entry.name && out.identity == identity;
+                if self.left_out.iter().any(is_left_out) {
+                    warnings.push(format!(
+                        "plugin {} is left out: it has killed the server three times in a minute; \
+                         it comes back when {} changes",
+                        entry.name,
+                        file.display()
+                    ));
+                    return Ok(None);
+                }
+                warnings.extend(prepared.warnings.iter().cloned());
+                self.try_out(entry, &prepared)?;
+                Source::Copy(Arc::new(prepared))
+            }
+        };
+        Ok(Some(Step {
+            name: entry.name.clone(),
+            values,
+            source,
+        }))
+    }
+
+    /// Loads it in a child, so that a constructor that crashes kills nobody else.
+    fn try_out(&self, entry: &Entry, prepared: &Prepared) -> Result<(), Rejection> {
+        if !self.settings.try_load {
+            return Ok(());
+        }
+        let tried = trial_command(prepared, &entry.name, Depth::Load).and_then(|mut command| {
+            let output = command
+                .output()
+                .map_err(|error| Refusal::new(format!("cannot start a child: {error}")))?;
+            verdict(output.status, &output.stderr)
+        });
+        tried.map_err(|refusal| self.rejection(entry, &refusal))
+    }
+
+    fn rejection(&self, entry: &Entry, refusal: &Refusal) -> Rejection {
+        let (list, line) = (self.list.display(), entry.line);
+        Rejection {
+            why: format!("{list}:{line}: {}: {refusal}", entry.name),
+            is_passing: refusal.is_passing(),
+        }
+    }
+}
