@@ -4,10 +4,9 @@ use super::generation::{Entry, Generation};
 use super::host::{Call, Subject};
 use super::id::{self, Kind};
 use super::instance::{Instance, Tally};
-use super::request::Kept;
 use super::resource::Resource;
 use super::runtime::Runtime;
-use crate::conn::{Caller, Exchange, Flow, Point, Why};
+use crate::conn::{COMEBACKS_MAX, Caller, Exchange, Flow, Point, Why};
 use crate::sys::abi::{self, Rc as Code};
 use crate::sys::clock;
 use crate::sys::crash::Hook;
@@ -47,10 +46,12 @@ impl Runtime {
         match point {
             Point::HandleSubrequest => self.call_owner(&generation, exchange, caller),
             Point::SubrequestEnd => {
-                for entry in generation.chain(hook) {
-                    self.invoke(&generation, *entry, hook, exchange, caller);
+                for &entry in generation.chain(hook) {
+                    let code = self.invoke(&generation, entry, hook, exchange, caller);
+                    // The client has its response, so an error is only told.
+                    self.judge(&generation, entry.index, hook, code, exchange);
                 }
-                self.handle_ended(exchange, &generation, caller);
+                self.end_if_over(exchange, &generation);
                 Flow::GoOn
             }
             _ => self.call_chain(&generation, hook, exchange, caller),
@@ -67,7 +68,9 @@ impl Runtime {
         let chain = generation.chain(hook);
         let mut place = exchange.resume as usize;
         while let Some(&entry) = chain.get(place) {
-            self.resume(generation, entry.index, exchange, caller);
+            if self.resume(generation, entry.index, exchange, caller) != Flow::GoOn {
+                return Flow::Error;
+            }
             let code = self.invoke(generation, entry, hook, exchange, caller);
             let flow = self.judge(generation, entry.index, hook, code, exchange);
             match flow {
@@ -116,25 +119,28 @@ impl Runtime {
             ));
             return Flow::Error;
         };
-        self.resume(generation, index, exchange, caller);
+        if self.resume(generation, index, exchange, caller) != Flow::GoOn {
+            return Flow::Error;
+        }
         let entry = Entry { callee, index };
         let code = self.invoke(generation, entry, hook, exchange, caller);
         self.judge(generation, index, hook, code, exchange)
     }
 
-    /// If this instance was suspended: tells it what woke it, and calls its joblist.
+    /// If this instance was suspended: tells it what woke it, and calls its joblist, which may
+    /// fail.
     fn resume(
         &mut self,
         generation: &Rc<Generation>,
         index: u16,
         exchange: &mut Exchange,
         caller: Caller<'_>,
-    ) {
+    ) -> Flow {
         let Some(record) = self.requests.get_mut(exchange.ticket) else {
-            return;
+            return Flow::GoOn;
         };
         if record.waiting.take() != Some(index) {
-            return;
+            return Flow::GoOn;
         }
         record.told.clear();
         record.told.extend(record.causes.drain(..));
@@ -143,12 +149,12 @@ impl Runtime {
             record.told.push_back((abi::cause::ROOM, request));
         }
         let instance = &generation.instances[usize::from(index)];
-        if let Some(callee) = instance.guest.callee(Hook::Joblist) {
-            let entry = Entry { callee, index };
-            let code = self.invoke(generation, entry, Hook::Joblist, exchange, caller);
-            // Whatever it says, the suspended hook is called next.
-            self.judge(generation, index, Hook::Joblist, code, exchange);
-        }
+        let Some(callee) = instance.guest.callee(Hook::Joblist) else {
+            return Flow::GoOn;
+        };
+        let entry = Entry { callee, index };
+        let code = self.invoke(generation, entry, Hook::Joblist, exchange, caller);
+        self.judge(generation, index, Hook::Joblist, code, exchange)
     }
 
     fn invoke(
@@ -195,10 +201,13 @@ impl Runtime {
                 Some(trouble) => trouble.to_owned(),
             },
             abi::COMEBACK if is_chain(hook) && hook != Hook::Docroot => {
-                if hook != Hook::HandleSubrequest || !exchange.stream.is_started() {
+                if hook == Hook::HandleSubrequest && exchange.stream.is_started() {
+                    "COMEBACK after the response has begun".into()
+                } else if exchange.comebacks < COMEBACKS_MAX {
                     return Flow::Comeback;
+                } else {
+                    format!("rewrite loop: COMEBACK more than {COMEBACKS_MAX} times")
                 }
-                "COMEBACK after the response has begun".into()
             }
             abi::WAIT_FOR_EVENT | abi::WAIT_FOR_FD if is_chain(hook) => {
                 match self.suspend(exchange, index, code) {
@@ -281,78 +290,70 @@ impl Runtime {
                 clock::monotonic_ms() - before,
             );
         }
+        self.let_go(exchange.ticket);
         if let Some(record) = self.requests.get_mut(exchange.ticket) {
-            record.is_over = true;
-            let (resources, data) = (take(&mut record.resources), take(&mut record.data));
-            let (request, is_known, is_ended) = (record.id, record.is_known, record.is_ended);
-            self.figures.note(record, exchange, why);
-            if is_known {
-                self.outside.forget(request);
-            }
-            self.let_go(resources, data);
-            if is_ended {
-                self.end_record(exchange, &generation, caller);
-            }
+            record.ended = Some(why);
+        }
+        // Behind a deadline the 504 and its subrequest_end are still to come.
+        if exchange.point == Point::SubrequestEnd {
+            self.end_if_over(exchange, &generation);
         }
     }
 
-    /// Its subrequest_end has been called: usually before its reset, but after a deadline or a
-    /// drain a response still followed.
-    fn handle_ended(
-        &mut self,
-        exchange: &mut Exchange,
-        generation: &Rc<Generation>,
-        caller: Caller<'_>,
-    ) {
-        if let Some(record) = self.requests.get_mut(exchange.ticket) {
-            record.is_ended = true;
-            if record.is_over {
-                self.end_record(exchange, generation, caller);
-            }
-        }
-    }
-
-    /// The next request of the connection takes the current generation; what an old one keeps for
-    /// the connection goes now.
-    fn end_record(
-        &mut self,
-        exchange: &mut Exchange,
-        generation: &Rc<Generation>,
-        caller: Caller<'_>,
-    ) {
-        self.requests.end(take(&mut exchange.ticket));
-        if !self.kept.is_empty() && !Rc::ptr_eq(generation, &self.current) {
-            self.leave_connection(id::of_connection(caller.id));
-        }
-    }
-
-    fn let_go(&mut self, resources: Vec<u64>, data: Vec<Kept>) {
-        if resources.is_empty() && data.is_empty() {
+    /// Forgets a request whose plugins have been told of its end.
+    fn end_if_over(&mut self, exchange: &mut Exchange, generation: &Rc<Generation>) {
+        let record = self.requests.get(exchange.ticket);
+        let Some(why) = record.and_then(|record| record.ended) else {
             return;
+        };
+        if let Some(record) = self.requests.end(take(&mut exchange.ticket)) {
+            self.figures.note(&record, exchange, why);
+            // The next request of the connection takes the current generation, so what an old one
+            // keeps for it goes now. If the connection ends with this request, `close` follows.
+            let lives_on = matches!(why, Why::Done | Why::Drain);
+            if lives_on && !self.kept.is_empty() && !Rc::ptr_eq(generation, &self.current) {
+                self.leave_connection(id::of_connection(record.connection));
+            }
+        }
+    }
+
+    /// Ends what a request waits for, and lets go what is kept for it.
+    fn let_go(&mut self, ticket: u32) {
+        let Some(record) = self.requests.get_mut(ticket) else {
+            return;
+        };
+        let (resources, data) = (take(&mut record.resources), take(&mut record.data));
+        if take(&mut record.is_known) {
+            self.outside.forget(record.id);
         }
         for resource in resources {
             self.drop_resource(resource);
         }
-        let releases = data
+        let released = data
             .into_iter()
             .map(|kept| (kept.instance, kept.datum.into_release()));
-        self.releases.borrow_mut().extend(releases);
+        self.releases.borrow_mut().extend(released);
     }
 
     /// A connection has ended.
     pub(super) fn close(&mut self, connection: u64, why: Why) {
         let generation = Rc::clone(&self.current);
-        let kept = self.take_kept(connection, |_| true);
-        for instance in &generation.instances {
+        let keepers = self.keepers(connection);
+        let gone = keepers.iter().filter(|own| !generation.has(own));
+        // First the calls: what is kept can be asked for until they have returned.
+        for instance in generation.instances.iter().chain(gone) {
             self.close_for(instance, connection, why);
         }
-        for kept in kept {
-            if !generation.has(&kept.instance) {
-                self.close_for(&kept.instance, connection, why);
-            }
+        for kept in self.take_kept(connection, |_| true) {
             let release = (kept.instance, kept.datum.into_release());
             self.releases.borrow_mut().push_back(release);
         }
+    }
+
+    /// The instances that keep something for a connection.
+    pub(super) fn keepers(&self, connection: u64) -> Vec<Rc<Instance>> {
+        let kept = self.kept.get(&connection).into_iter().flatten();
+        kept.map(|kept| Rc::clone(&kept.instance)).collect()
     }
 
     pub(super) fn close_for(&mut self, instance: &Rc<Instance>, connection: u64, why: Why) {

@@ -122,6 +122,11 @@ impl Runtime {
 
     /// The server ends: every instance ends in good order.
     pub(super) fn stop(&mut self) {
+        // `done` is owed to all work that has not begun, and to what was done just now.
+        self.handle_outside();
+        for job in self.jobs.take_waiting() {
+            self.handle_job(job, true);
+        }
         let connections: Vec<u64> = self.kept.keys().copied().collect();
         for connection in connections {
             self.close(connection, Why::Stop);

@@ -109,6 +109,16 @@ impl Jobs {
         std::mem::take(&mut self.shared.lock().finished)
     }
 
+    /// Takes the work of plugins that has not begun; who asked for it is to be told.
+    pub(super) fn take_waiting(&self) -> Vec<u64> {
+        let mut queues = self.shared.lock();
+        let plugins = queues.tasks.drain(..).filter_map(|task| match task {
+            Task::Plugin { id, .. } => Some(id),
+            Task::Look(_) | Task::Forget(_) => None,
+        });
+        plugins.collect()
+    }
+
     /// How many tasks wait.
     pub(super) fn waiting_count(&self) -> usize {
         self.shared.lock().tasks.len()

@@ -31,6 +31,8 @@ pub(super) struct Reload {
     watch: Option<DirectoryWatch>,
     schedule: Schedule,
     stage: Stage,
+    /// It was said that the next look waits for draining generations.
+    is_waiting: bool,
     /// Old generations that something still refers to, and when they were replaced.
     draining: Vec<(Weak<Generation>, u64)>,
 }
@@ -62,13 +64,16 @@ impl Reload {
         // Before the first look, so that nothing between the two is missed.
         let watch = DirectoryWatch::new(&list).ok();
         let is_watching = watch.as_ref().is_some_and(DirectoryWatch::is_watching);
+        let mut schedule = Schedule::new(now, is_watching);
+        schedule.handle_identity(now, small_file::identify(&list).unwrap_or_default());
         Self {
             list,
             settings,
             left_out,
             watch,
-            schedule: Schedule::new(now, is_watching),
+            schedule,
             stage: Stage::Idle,
+            is_waiting: false,
             draining: Vec::new(),
         }
     }
@@ -169,12 +174,15 @@ impl Reload {
             match chore {
                 Chore::Look => {
                     if self.draining.len() >= DRAINING_MAX {
-                        runtime.lines.say(format!(
-                            "reload waits: {DRAINING_MAX} generations of plugins are draining"
-                        ));
+                        if !std::mem::replace(&mut self.is_waiting, true) {
+                            runtime.lines.say(format!(
+                                "reload waits: {DRAINING_MAX} generations of plugins are draining"
+                            ));
+                        }
                         self.schedule.handle_event(now + RETRY_MS);
                         return;
                     }
+                    self.is_waiting = false;
                     let question = self.question(runtime);
                     let task = Task::Look(Box::new(move || question.look()));
                     match runtime.jobs.submit(task) {
@@ -379,8 +387,12 @@ impl Runtime {
     /// What instances of old generations keep for a connection is let go.
     pub(super) fn leave_connection(&mut self, connection: u64) {
         let current = Rc::clone(&self.current);
+        let mut leaving = self.keepers(connection);
+        leaving.retain(|own| !current.has(own));
+        for instance in &leaving {
+            self.close_for(instance, connection, Why::Drain);
+        }
         for kept in self.take_kept(connection, |own| !current.has(own)) {
-            self.close_for(&kept.instance, connection, Why::Drain);
             let release = (kept.instance, kept.datum.into_release());
             self.releases.borrow_mut().push_back(release);
         }

@@ -41,16 +41,14 @@ pub(super) struct Record {
     pub(super) lent: Vec<Box<[u8]>>,
     /// Buffers that were replaced while bytes of them may be in use.
     pub(super) replaced: Vec<Vec<u8>>,
-    /// The plugins have been told that it ended, before its response: a deadline, a drain.
-    pub(super) is_over: bool,
-    /// Its subrequest_end has been called.
-    pub(super) is_ended: bool,
     /// How many requests it is inside of.
     pub(super) depth: u8,
     /// How many inner requests it has made.
     pub(super) inner_count: u8,
     /// When its first hook was called, microseconds.
     pub(super) began_us: u64,
+    /// Its plugins have been told that it ended; only subrequest_end may follow.
+    pub(super) ended: Option<conn::Why>,
 }
 
 /// A pointer that the server keeps for an instance.
@@ -84,11 +82,10 @@ impl Record {
             user: Vec::new(),
             lent: Vec::new(),
             replaced: Vec::new(),
-            is_over: false,
-            is_ended: false,
             depth: 0,
             inner_count: 0,
             began_us,
+            ended: None,
         }
     }
 
@@ -142,7 +139,7 @@ impl Requests {
     pub(super) fn find_mut(&mut self, id: u64) -> Option<&mut Record> {
         self.0
             .get_mut(id::place(id))
-            .filter(|record| record.id == id)
+            .filter(|record| record.id == id && record.ended.is_none())
     }
 
     pub(super) fn end(&mut self, ticket: u32) -> Option<Record> {

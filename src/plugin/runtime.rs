@@ -16,6 +16,7 @@ use super::request::{Kept, Record, Requests};
 use super::resource::{Resource, Resources, What};
 use crate::conn;
 use crate::sys::abi::{self, Release};
+use crate::sys::child::Child;
 use crate::sys::clock;
 use crate::sys::outside::Outside;
 use crate::sys::poll::Registrar;
@@ -66,8 +67,8 @@ pub(super) struct Runtime {
     pub(super) forgotten_count: u64,
     /// When trigger is called next, if anybody implements it.
     pub(super) trigger_due: Option<u64>,
-    /// Children that were killed and have not been reaped.
-    pub(super) dying: Vec<Resource>,
+    /// Children that were killed and have not been reaped; nobody asks for them any more.
+    pub(super) dying: Vec<Child>,
 }
 
 impl Runtime {
@@ -217,8 +218,12 @@ impl Runtime {
             What::Child { child, status } => {
                 if status.is_none() {
                     child.end();
-                    if let Some(resource) = self.resources.remove(resource_id) {
-                        self.dying.push(resource);
+                    if let Some(Resource {
+                        what: What::Child { child, .. },
+                        ..
+                    }) = self.resources.remove(resource_id)
+                    {
+                        self.dying.push(child);
                     }
                     return;
                 }

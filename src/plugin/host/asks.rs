@@ -52,6 +52,7 @@ impl Call<'_> {
         let is_path = value.first() == Some(&b'/') && !value.contains(&0);
         let replaced = match what {
             what::TARGET if hook == Some(Hook::UrlRaw) => exchange.set_target(value).ok(),
+            what::QUERY => exchange.request.set_query(value).ok(),
             what::PATH if is_path && exchange.point < Point::HandleSubrequest => {
                 Some(exchange.set_path(value.to_vec()))
             }
@@ -153,8 +154,9 @@ impl Asks for Call<'_> {
         let Some(record) = self.record() else {
             return 0;
         };
-        let (id, was_known) = (record.id, std::mem::replace(&mut record.is_known, true));
-        if !was_known {
+        let id = record.id;
+        let is_new = record.ended.is_none() && !std::mem::replace(&mut record.is_known, true);
+        if is_new {
             self.runtime.outside.publish(id);
         }
         id
