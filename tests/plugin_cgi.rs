@@ -3,6 +3,8 @@
 //! A script tells through a named pipe that it is there; that it and all that it started have gone
 //! is the end of that pipe.
 
+#[path = "support/plugins.rs"]
+mod plugins;
 #[path = "support/server.rs"]
 mod server;
 
@@ -53,25 +55,15 @@ fn make() -> PathBuf {
         script(name, format!("{HEAD}{text}"));
     }
     script("redirect", "printf 'Location: /small.txt\\n\\n'".into());
+    let other = "printf 'Location: /cgi-bin/vars/%%41?new=1\\n\\n'";
+    script("redirect_query", other.into());
     script("silent", "exec sleep 1000".into());
-    let built = build();
+    let built = plugins::build_crate("Cargo.toml", "swiftd-plugin-cgi", "libcgi.so");
     fs::create_dir(place.join("lib")).unwrap();
     fs::copy(built, place.join("lib/cgi.so")).unwrap();
     let line = format!("cgi:{}/$\n", place.join("lib").display());
     fs::write(place.join("plugins"), line).unwrap();
     place
-}
-
-/// The library, built in a directory of its own: that of these tests is in use.
-fn build() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cgi-target");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["build", "--offline", "--quiet", "--package"]);
-    cargo.args(["swiftd-plugin-cgi", "--manifest-path"]);
-    cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
-    cargo.arg("--target-dir").arg(&target);
-    assert!(cargo.status().unwrap().success());
-    target.join("debug/libcgi.so")
 }
 
 fn start(options: &[&str]) -> Server {
@@ -177,6 +169,13 @@ fn a_script_answers_and_leaves_nothing() {
     assert_eq!(get(&server, "/cgi-bin/absent").0, 404);
     assert_eq!(get(&server, "/cgi-bin/").0, 403);
     assert_eq!(get(&server, "/cgi-bin/redirect"), (200, "small".into()));
+    let (_, redirected) = get(&server, "/cgi-bin/redirect_query?old=1");
+    let expected = format!("{port}|127.0.0.1|/cgi-bin/vars|/A|new=1||\n");
+    assert_eq!(redirected, expected);
+    assert_eq!(
+        get(&server, "/cgi-bin/redirect?old=1"),
+        (200, "small".into())
+    );
     assert_eq!(get(&server, "/small.txt"), (200, "small".into()));
     let log = finish(server);
     assert!(
@@ -311,8 +310,5 @@ fn a_value_that_cannot_be_meant_keeps_the_server_from_starting() {
         .unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        said.contains("timeout: \"soon\" is not a whole number from 1 to 3600"),
-        "{said}"
-    );
+    assert!(said.contains("cgi: init failed"), "{said}");
 }
