@@ -310,5 +310,8 @@ fn a_value_that_cannot_be_meant_keeps_the_server_from_starting() {
         .unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("cgi: init failed"), "{said}");
+    assert!(
+        said.contains("timeout: \"soon\" is not a whole number from 1 to 3600"),
+        "{said}"
+    );
 }
