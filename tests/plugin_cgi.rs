@@ -99,6 +99,7 @@ struct Fifo(TempDir);
 
 impl Fifo {
     fn new() -> Self {
+        LazyLock::force(&PLACE);
         let directory = TempDir::new().unwrap();
         let status = Command::new("mkfifo")
             .arg(directory.path().join("f"))

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cgi::Cgi;
-use swiftd_plugin::testing::{Exchange, Harness};
+use swiftd_plugin::testing::{Answer, Exchange, Harness};
 
 /// The document root.
 pub(crate) static ROOT: LazyLock<PathBuf> = LazyLock::new(make);
@@ -186,6 +186,11 @@ fn make() -> PathBuf {
 /// A server with these scripts.
 pub(crate) fn server() -> Harness<Cgi> {
     Harness::new().docroot(ROOT.to_str().unwrap())
+}
+
+/// The answer of a server with these scripts.
+pub(crate) fn get(target: &str) -> Answer {
+    server().get(target)
 }
 
 /// A named pipe of its own.
