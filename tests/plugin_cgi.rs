@@ -260,7 +260,7 @@ fn silence_is_a_504_and_sudden_death_no_good_end() {
     let server = start(&["--set", "plugin.cgi.timeout=1"]);
     assert_eq!(get(&server, "/cgi-bin/silent").0, 504);
     let mut cut = server.connect();
-    cut.ask("/cgi-bin/dies");
+    cut.send("GET /cgi-bin/dies HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let all = cut.all_there_is();
     let text = String::from_utf8_lossy(&all);
     // A chunked response without its end, or an error if the end came before the beginning.
