@@ -19,6 +19,7 @@
 //! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
 //! | [`config`], [`cli`], [`log`] | what the operator sets and reads | nothing |
+//! | [`figures`] | numbers as the text of a status page | nothing |
 //!
 //! The first three are the core. They get bytes and the time as arguments and give bytes and
 //! wishes back, so that they can be split at every byte, fuzzed, and simulated from a seed.
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod config;
 pub mod conn;
 pub mod disk;
+pub mod figures;
 pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;

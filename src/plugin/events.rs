@@ -219,6 +219,7 @@ impl Runtime {
         let result = call(&mut Call::of_instance(self, instance));
         self.note_time(instance, hook, watch.ms());
         self.trace(watch, instance, hook, 0, None);
+        self.loans.end();
         result
     }
 

@@ -174,7 +174,12 @@ impl Plugins {
                     .lines
                     .say(format!("plugins: {why}; starting without them"));
             }
-            Err(why) => return Err(why),
+            // What the plugin itself said of it is a part of the reason.
+            Err(why) => {
+                let mut said = runtime.lines.take();
+                said.push(format!("plugins: {why}"));
+                return Err(said.join("\n"));
+            }
         }
         Ok(Self { runtime, reload })
     }

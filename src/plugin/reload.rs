@@ -308,6 +308,7 @@ impl Reload {
         runtime.figures.reloads += 1;
         runtime.figures.rejection = None;
         drop(gone);
+        runtime.refresh_wanted();
         runtime.refresh_trigger();
         self.draining.push((Rc::downgrade(&old), runtime.now));
         Ok(())
@@ -367,6 +368,7 @@ fn reject(why: &str, runtime: &mut Runtime) {
     }
     runtime.figures.rejections += 1;
     runtime.figures.rejection = Some(why.to_owned());
+    runtime.refresh_wanted();
 }
 
 impl Runtime {

@@ -13,7 +13,7 @@ use super::inner::Descent;
 use super::instance::Instance;
 use super::jobs::Jobs;
 use super::lines::Lines;
-use super::request::{Kept, Record, Requests};
+use super::request::{Kept, Loans, Record, Requests};
 use super::resource::{Resource, Resources, What};
 use crate::conn;
 use crate::sys::abi::{self, Release};
@@ -43,6 +43,7 @@ pub(super) struct Runtime {
     pub(super) now: u64,
     pub(super) current: Rc<Generation>,
     pub(super) requests: Requests,
+    pub(super) loans: Loans,
     pub(super) resources: Resources,
     pub(super) timers: Heap<u64, u32>,
     /// What is kept for connections.
@@ -90,6 +91,7 @@ impl Runtime {
             now: clock::monotonic_ms(),
             current: Rc::new(Generation::new(0, Vec::new())),
             requests: Requests::new(),
+            loans: Loans::default(),
             resources: Resources::new(),
             timers: Heap::new(),
             kept: HashMap::new(),
@@ -166,8 +168,9 @@ impl Runtime {
         let Some(record) = self.requests.find_mut(request) else {
             return false;
         };
-        if !record.causes.contains(&(cause, which)) {
-            record.causes.push((cause, which));
+        let causes = &mut record.more().causes;
+        if !causes.contains(&(cause, which)) {
+            causes.push((cause, which));
         }
         if !record.is_queued {
             record.is_queued = true;
@@ -193,7 +196,7 @@ impl Runtime {
     /// A resource of a request has ended by itself.
     pub(super) fn unbind(&mut self, request: u64, resource: u64) {
         if let Some(record) = self.requests.find_mut(request) {
-            record.resources.retain(|&own| own != resource);
+            record.more().resources.retain(|&own| own != resource);
         }
     }
 
