@@ -41,10 +41,10 @@ pub struct Outcome {
     pub report: String,
 }
 
-/// How many reloads fill what is kept for ever, at most half of them all.
-const WARM_UP_MAX: u32 = 10;
+/// How many reloads come before those that are counted.
+const WARM_UP: u32 = 10;
 /// Growth is told always, but blamed on the plugin only after so many reloads,
-const MEASURED_LEAST: u32 = 20;
+const COUNT_LEAST: u32 = 20;
 /// and if it is at least so much for each of them, KiB.
 const GROWTH_KIB_MAX: u64 = 1;
 
@@ -146,34 +146,36 @@ impl Workbench {
         Ok(answer)
     }
 
-    /// Loads the plugin anew again and again, with a request after each time.
+    /// Loads the plugin anew again and again, with a request after each time. The first few times
+    /// fill what is kept for ever, and count for nothing.
     fn reload(mut self, count: u32, mut outcome: Outcome) -> io::Result<Outcome> {
-        let warm_up = (count / 2).min(WARM_UP_MAX);
-        let mut before = Footprint::now()?;
-        for number in 1..=count {
-            if let Err(why) = self.reload_once(number)? {
-                outcome.is_good = false;
-                outcome.add(&format!("reload {number} of {count}: {why}"));
-                return Ok(outcome);
-            }
-            let trouble = self.ask(None)?.trouble();
+        let mut before = self.ends()?;
+        for number in 1..=WARM_UP + count {
+            let trouble = match self.reload_once(number)? {
+                Ok(()) => self.ask(None)?.trouble(),
+                Err(why) => {
+                    outcome.is_good = false;
+                    outcome.add(&format!("reload {number}: {why}"));
+                    return Ok(outcome);
+                }
+            };
             if let Some(trouble) = trouble.filter(|_| outcome.is_good) {
                 outcome.is_good = false;
                 outcome.add(&format!("after reload {number}: {trouble}"));
             }
-            if number == warm_up {
-                before = Footprint::now()?;
+            if number == WARM_UP {
+                before = self.ends()?;
             }
         }
-        let after = Footprint::now()?;
-        let stuck = self.bench.stuck();
-        let resident_count = self.bench.resident_count();
+        let after = self.ends()?;
+        let stuck = &after.stuck[before.stuck.len()..];
+        let resident_count = after.resident_count - before.resident_count;
         let growth = Growth {
-            before,
-            after,
-            measured_count: count - warm_up,
+            before: before.footprint,
+            after: after.footprint,
+            count,
         };
-        let fate = match (&stuck[..], resident_count) {
+        let fate = match (stuck, resident_count) {
             ([], 0) => "all unmapped".to_owned(),
             ([], _) => format!("{resident_count} stay mapped, as it asks"),
             ([why, ..], _) => format!("{} not unmapped: {why}", stuck.len()),
@@ -181,8 +183,18 @@ impl Workbench {
         let kib = growth.kib();
         outcome.add(&format!("{count} reloads: {kib} KiB growth, {fate}"));
         outcome.add(&growth.describe());
-        outcome.is_good &= stuck.is_empty() && !(growth.is_a_leak() && resident_count == 0);
+        outcome.is_good &= after.stuck.is_empty();
+        outcome.is_good &= resident_count > 0 || !growth.is_a_leak();
         Ok(outcome)
+    }
+
+    /// What has become of all copies so far.
+    fn ends(&self) -> io::Result<Ends> {
+        Ok(Ends {
+            footprint: Footprint::now()?,
+            stuck: self.bench.stuck(),
+            resident_count: self.bench.resident_count(),
+        })
     }
 
     /// Loads it anew, and waits until the old copy has ended.
@@ -233,11 +245,18 @@ impl Outcome {
     }
 }
 
+/// What has become of copies up to a moment.
+struct Ends {
+    footprint: Footprint,
+    stuck: Vec<String>,
+    resident_count: u64,
+}
+
 /// What reloads have left behind.
 struct Growth {
     before: Footprint,
     after: Footprint,
-    measured_count: u32,
+    count: u32,
 }
 
 impl Growth {
@@ -248,21 +267,16 @@ impl Growth {
 
     /// Whether it is too much to be the server's own.
     fn is_a_leak(&self) -> bool {
-        let count = u64::from(self.measured_count);
+        let count = u64::from(self.count);
         let fds = self.after.descriptor_count;
         let fds = fds.saturating_sub(self.before.descriptor_count) as u64;
-        self.measured_count >= MEASURED_LEAST
-            && (self.kib() >= count * GROWTH_KIB_MAX || fds >= count)
+        self.count >= COUNT_LEAST && (self.kib() >= count * GROWTH_KIB_MAX || fds >= count)
     }
 
     fn describe(&self) -> String {
-        let Self {
-            before,
-            after,
-            measured_count,
-        } = self;
+        let Self { before, after, .. } = self;
         format!(
-            "in the last {measured_count}: {} to {} KiB of memory, {} to {} mappings of copies, {} to {} descriptors",
+            "{} to {} KiB of memory, {} to {} mappings of copies, {} to {} descriptors",
             before.dirty_kib,
             after.dirty_kib,
             before.mapping_count,
@@ -404,12 +418,12 @@ mod tests {
             mapping_count: 5,
             descriptor_count,
         };
-        let is_a_leak = |kib: u64, fds: usize, measured_count| {
+        let is_a_leak = |kib: u64, fds: usize, count| {
             let (before, after) = (at(1000, 10), at(1000 + kib, 10 + fds));
             Growth {
                 before,
                 after,
-                measured_count,
+                count,
             }
             .is_a_leak()
         };
