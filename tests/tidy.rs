@@ -29,6 +29,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("supervisor", &["sys"]),
+    ("workbench", &["config", "plugin", "server", "sys"]),
     ("lib", &[]),
     // Not part of the program.
     ("testing", &["conn", "handler", "http"]),

@@ -270,7 +270,9 @@ impl Demands for Call<'_> {
         };
         let is_target = target.first() == Some(&b'/')
             && !target.iter().any(|&byte| byte <= b' ' || byte == 0x7f);
-        if flags != 0 || !is_target || request.hook == Hook::SubrequestEnd {
+        // Behind the response nobody could read the answer.
+        let is_over = matches!(request.hook, Hook::SubrequestEnd | Hook::ConnectionReset);
+        if flags != 0 || !is_target || is_over {
             return 0;
         }
         let host = self.get(what::HOST).map(<[u8]>::to_vec);
