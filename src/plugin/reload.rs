@@ -8,7 +8,6 @@
 use super::generation::Generation;
 use super::host::Call;
 use super::instance::Instance;
-use super::jobs::Task;
 use super::library;
 pub(super) use super::look::Looked;
 use super::look::{Plan, Question, Running, Source};
@@ -197,8 +196,7 @@ impl Reload {
                     }
                     self.is_waiting = false;
                     let question = self.question(runtime);
-                    let task = Task::Look(Box::new(move || question.look()));
-                    match runtime.jobs.submit(task) {
+                    match runtime.jobs.look(Box::new(move || question.look())) {
                         Ok(()) => self.stage = Stage::Looking,
                         Err(error) => runtime
                             .lines
