@@ -125,7 +125,9 @@ impl Reload {
     /// # Errors
     /// The list or a plugin in it cannot be used.
     pub(super) fn start(&mut self, runtime: &mut Runtime) -> Result<(), String> {
-        let looked = self.question(runtime).look();
+        let mut question = self.question(runtime);
+        question.settings.try_load &= !self.settings.is_restarted;
+        let looked = question.look();
         runtime.lines.say_all(looked.warnings);
         let plan = looked.result.map_err(|rejection| rejection.why)?;
         let mut attempt = self.attempt(plan, runtime);
