@@ -2,8 +2,8 @@
 //! a plugin calls.
 //!
 //! Raw pointers and `extern "C"` end here. A plugin's calls arrive at a [`Host`], which is plain
-//! Rust, through a frame that exists for the time of one call: a `sw_req` is the address of the
-//! current frame, so one that was kept is recognised and refused. A `sw_self` is the address of a
+//! Rust, through a frame that exists for the time of one call: a `sw_req` is the number of the
+//! current call, so one that was kept is recognised and refused. A `sw_self` is the address of a
 //! [`Seat`]; on the loop's thread it is only compared, on other threads it is followed, because
 //! nothing else could tell.
 //!
@@ -26,9 +26,8 @@ pub use swiftd_plugin::abi::{
     WAIT_FOR_FD, cause, flags, level, mode, ready, what, why,
 };
 
-/// The host table in plain Rust. `seat` is what [`Seat::address`] says of some instance, or any
-/// number that a plugin made up.
-pub trait Host {
+/// What a plugin reads and changes of a request.
+pub trait Asks {
     /// See [`what`]. The bytes stay where they are until the hook returns.
     fn get(&mut self, what: u32) -> Option<&[u8]>;
     /// Sets a property.
@@ -47,6 +46,10 @@ pub trait Host {
     fn request(&mut self) -> Id;
     /// Its connection's id.
     fn connection(&mut self) -> Id;
+}
+
+/// How a plugin responds.
+pub trait Answers {
     /// Sets the status.
     fn set_status(&mut self, status: u32) -> Rc;
     /// Changes a field.
@@ -55,6 +58,8 @@ pub trait Host {
     fn set_body(&mut self, bytes: &[u8]) -> Rc;
     /// The content, not to be copied.
     fn set_own_body(&mut self, bytes: Lent) -> Rc;
+    /// Content that is refused: it is let go.
+    fn discard(&mut self, bytes: Lent);
     /// The content is a part of a file. After an error the descriptor is handed back.
     fn set_file(&mut self, file: OwnedFd, offset: u64, bytes: u64) -> Result<(), (OwnedFd, Rc)>;
     /// Begins to stream.
@@ -63,6 +68,13 @@ pub trait Host {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Rc>;
     /// Ends the stream.
     fn end(&mut self) -> Rc;
+    /// The status and the length of the response as it is.
+    fn response(&mut self) -> (u32, u64);
+}
+
+/// What a plugin keeps and waits for. `seat` is what `Guest::address` says of some instance, or any
+/// number that a plugin made up.
+pub trait Demands {
     /// Keeps a pointer.
     fn set_data(&mut self, seat: usize, of: Id, data: Datum) -> Rc;
     /// That pointer.
@@ -101,19 +113,26 @@ pub trait Host {
     fn inner_header(&mut self, id: Id, name: &[u8]) -> Option<&[u8]>;
     /// Its content.
     fn inner_body(&mut self, id: Id) -> Option<&[u8]>;
-    /// The status and the length of the response as it is.
-    fn response(&mut self) -> (u32, u64);
     /// The server's figures.
     fn figures(&mut self, seat: usize) -> &[u8];
 }
+
+/// The host table in plain Rust.
+pub trait Host: Asks + Answers + Demands {}
+
+impl<T: Asks + Answers + Demands> Host for T {}
 
 /// The time of one call into a plugin.
 struct Frame {
     host: NonNull<dyn Host>,
     has_request: bool,
+    /// What a `sw_req` is during this call. Not the address of anything: the next call's frame may
+    /// lie in the same place, and a pointer that was kept must not fit it.
+    number: usize,
 }
 
 thread_local! {
+    static LAST_NUMBER: Cell<usize> = const { Cell::new(0) };
     static CURRENT: Cell<*const Frame> = const { Cell::new(ptr::null()) };
 }
 
@@ -140,13 +159,16 @@ pub(super) fn within<R>(
             host,
         ))
     };
+    let number = LAST_NUMBER.get().wrapping_add(1).max(1);
+    LAST_NUMBER.set(number);
     let frame = Frame {
         host,
         has_request: subject == Subject::Request,
+        number,
     };
     let outer = CURRENT.replace(&raw const frame);
     crash::enter(mark.slot, mark.hook);
-    let result = call((&raw const frame).cast_mut().cast());
+    let result = call(ptr::without_provenance_mut(number));
     crash::leave();
     CURRENT.set(outer);
     result
@@ -181,11 +203,12 @@ pub(super) fn with_request<R>(
     act: impl FnOnce(&'static mut dyn Host) -> R,
 ) -> Option<R> {
     let frame = CURRENT.get();
-    if frame.is_null() || !ptr::eq(frame.cast(), req) {
+    if frame.is_null() {
         return None;
     }
     // SAFETY: a frame that is in `CURRENT` is alive (`within`).
-    if !unsafe { (*frame).has_request } {
+    let frame = unsafe { &*frame };
+    if !frame.has_request || req.addr() != frame.number {
         return None;
     }
     with_host(act)
