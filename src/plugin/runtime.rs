@@ -268,6 +268,13 @@ impl Runtime {
         }
     }
 
+    /// How many processes run, those among them that have been killed.
+    pub(super) fn child_count(&self) -> usize {
+        let is_child =
+            |resource: &&Resource| matches!(resource.what, What::Child { status: None, .. });
+        self.resources.iter().filter(is_child).count() + self.dying.len()
+    }
+
     fn reap(&mut self) {
         self.dying.retain_mut(|child| child.status().is_none());
     }
