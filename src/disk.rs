@@ -9,7 +9,7 @@ use crate::files::{Found, Key, Settings, Site};
 use crate::http::negotiate::CodingSet;
 use crate::sys::file::{self, Waiting};
 use crate::sys::poll::Waker;
-use crate::sys::{process, threads};
+use crate::sys::{process, spool, threads};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -121,6 +121,17 @@ struct Queues {
     is_stopping: bool,
 }
 
+/// Jobs that nobody works on yet.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Short ones.
+    pub short_count: usize,
+    /// Pieces of files to be brought into memory, those included that nobody wants any more.
+    pub load_count: usize,
+    /// Pieces of request bodies to be written.
+    pub append_count: usize,
+}
+
 /// The job that was refused because the queue is full.
 #[derive(Debug)]
 pub struct Full(pub Job);
@@ -188,6 +199,25 @@ impl Disk {
         drop(queues);
         self.has_work.notify_one();
         Ok(())
+    }
+
+    /// What waits.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        let queues = self.lock();
+        let is_append = |job: &&Job| matches!(job, Job::Append { .. });
+        let append_count = queues.long.iter().filter(is_append).count();
+        Backlog {
+            short_count: queues.short.len(),
+            load_count: queues.long.len() - append_count,
+            append_count,
+        }
+    }
+
+    /// How many short jobs and how many others may wait.
+    #[must_use]
+    pub fn bounds(&self) -> (usize, usize) {
+        (self.short_jobs_max, self.long_jobs_max)
     }
 
     /// Takes the replies that are there.
@@ -287,9 +317,9 @@ fn is_wanted(job: &Job) -> bool {
 fn perform_append(append: Append, temporary: &Path) -> io::Result<Arc<OwnedFd>> {
     let file = match append.file {
         Some(file) => file,
-        None => Arc::new(file::open_unnamed(temporary)?),
+        None => Arc::new(spool::open_unnamed(temporary)?),
     };
-    file::write_all(file.as_fd(), &append.bytes, append.offset)?;
+    spool::write_all(file.as_fd(), &append.bytes, append.offset)?;
     Ok(file)
 }
 
@@ -371,6 +401,12 @@ mod tests {
         disk.submit(load(&piece)).unwrap();
         disk.submit(Job::Log(Vec::new())).unwrap();
         assert!(disk.submit(Job::Log(Vec::new())).is_err());
+        let waiting = Backlog {
+            short_count: 1,
+            load_count: 1,
+            append_count: 0,
+        };
+        assert_eq!(disk.backlog(), waiting);
         assert!(matches!(disk.next_job(), Some(Job::Log(_))));
         assert!(matches!(disk.next_job(), Some(Job::Load { .. })));
     }

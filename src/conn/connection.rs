@@ -217,6 +217,27 @@ impl Connection {
         self.settle(cx);
     }
 
+    /// The hooks that the exchange began with are to be let go. A response that needs them no more
+    /// goes on; one that they have not made is a 503; one that they are in the middle of is cut off.
+    pub fn handle_drain(&mut self, cx: &mut Context<'_>) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        let is_streaming = exchange.stream.is_sending() && !exchange.stream.is_sent();
+        let is_made = self.state >= State::ResponseStart || self.suspended == Suspended::Disk;
+        if is_streaming {
+            self.abort(Why::Drain, cx);
+        } else if is_made {
+            finish(exchange, Why::Drain, cx);
+            exchange.is_heard = false;
+        } else {
+            reset(exchange, Why::Drain, cx);
+            let next = self.refuse(Status::SERVICE_UNAVAILABLE, cx);
+            self.enter(next);
+            self.proceed(cx);
+        }
+    }
+
     /// The connection is of no use any more: the peer has reset it, or it cannot be written to.
     pub fn abort(&mut self, why: Why, cx: &mut Context<'_>) {
         let mut is_incomplete = self.output.is_some();

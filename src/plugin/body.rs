@@ -9,6 +9,7 @@ use crate::http::representation::{Identity, Modified};
 use crate::http::{Body, Content, Representation};
 use crate::sys::abi::{AGAIN, INVALID, Lent, Rc as Code};
 use crate::sys::file::{self, Kind, Moment};
+use crate::sys::spool;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -36,7 +37,7 @@ pub(super) fn read(exchange: &Exchange, offset: u64, buffer: &mut [u8]) -> Resul
         return Ok(0);
     }
     if let Some(file) = exchange.body.file() {
-        return file::read_at(file.as_fd(), buffer, offset).map_err(|_| INVALID);
+        return spool::read_at(file.as_fd(), buffer, offset).map_err(|_| INVALID);
     }
     let bytes = exchange.body.memory().unwrap_or_default();
     let rest = usize::try_from(offset)

@@ -5,35 +5,33 @@
 //! one assignment between two requests. INVARIANT: a failure before the swap takes back all that
 //! was made for it.
 
+use super::attempt::Attempt;
 use super::generation::Generation;
-use super::host::Call;
 use super::instance::Instance;
 use super::jobs::Task;
-use super::library;
 pub(super) use super::look::Looked;
-use super::look::{Plan, Question, Running, Source};
+use super::look::{Plan, Question, Running, Source, Wanted};
 use super::runtime::Runtime;
 use super::watch::{Schedule, Task as Chore};
 use crate::config::PluginSettings;
 use crate::conn::Why;
 use crate::supervisor::LeftOut;
-use crate::sys::abi::{self, GO_ON};
-use crate::sys::crash::{self, Hook};
+use crate::sys::crash::Hook;
 use crate::sys::small_file;
 use crate::sys::watch::{DirectoryWatch, Heard};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::rc::{Rc, Weak};
-use std::time::Instant;
 
 /// Everything about replacing generations.
 pub(super) struct Reload {
-    list: PathBuf,
+    wanted: Wanted,
     settings: PluginSettings,
     left_out: Vec<LeftOut>,
     watch: Option<DirectoryWatch>,
     schedule: Schedule,
     stage: Stage,
+    /// It was said that the next look waits for draining generations.
+    is_waiting: bool,
     /// Old generations that something still refers to, and when they were replaced.
     draining: Vec<(Weak<Generation>, u64)>,
 }
@@ -46,42 +44,44 @@ enum Stage {
     Loading(Attempt),
 }
 
-/// A reload between the look and the swap.
-struct Attempt {
-    plan: Plan,
-    number: u64,
-    instances: Vec<Rc<Instance>>,
-    /// Of `instances`, which are new.
-    made: Vec<Rc<Instance>>,
-    began: Instant,
-}
-
 /// How many generations may be draining before the next reload waits.
 const DRAINING_MAX: usize = 4;
 
-/// How much state may be handed over, bytes.
-const STATE_BYTES_MAX: usize = 1024 * 1024;
+/// When requests that still hold an old generation are named again, milliseconds.
+const OVERDUE_AGAIN_MS: u64 = 1000;
 
 /// When a look that fell into a change is repeated, milliseconds.
 const RETRY_MS: u64 = 100;
 
 impl Reload {
     pub(super) fn new(
-        list: PathBuf,
+        wanted: Wanted,
         settings: PluginSettings,
         left_out: Vec<LeftOut>,
         now: u64,
     ) -> Self {
         // Before the first look, so that nothing between the two is missed.
-        let watch = DirectoryWatch::new(&list).ok();
-        let is_watching = watch.as_ref().is_some_and(DirectoryWatch::is_watching);
+        let watch = match &wanted {
+            Wanted::List(list) => DirectoryWatch::new(list).ok(),
+            Wanted::File { .. } => None,
+        };
+        let is_watching = match &watch {
+            Some(watch) => watch.is_watching(),
+            // Nothing is to be watched anew.
+            None => matches!(wanted, Wanted::File { .. }),
+        };
+        let mut schedule = Schedule::new(now, is_watching);
+        if let Wanted::List(list) = &wanted {
+            schedule.handle_identity(now, small_file::identify(list).unwrap_or_default());
+        }
         Self {
-            list,
+            wanted,
             settings,
             left_out,
             watch,
-            schedule: Schedule::new(now, is_watching),
+            schedule,
             stage: Stage::Idle,
+            is_waiting: false,
             draining: Vec::new(),
         }
     }
@@ -124,7 +124,7 @@ impl Reload {
         let looked = self.question(runtime).look();
         runtime.lines.say_all(looked.warnings);
         let plan = looked.result.map_err(|rejection| rejection.why)?;
-        let mut attempt = self.attempt(plan, runtime);
+        let mut attempt = Attempt::new(plan, runtime.current.number + 1);
         loop {
             match attempt.load_next(runtime) {
                 Ok(true) => {}
@@ -182,12 +182,15 @@ impl Reload {
             match chore {
                 Chore::Look => {
                     if self.draining.len() >= DRAINING_MAX {
-                        runtime.lines.say(format!(
-                            "reload waits: {DRAINING_MAX} generations of plugins are draining"
-                        ));
+                        if !std::mem::replace(&mut self.is_waiting, true) {
+                            runtime.lines.say(format!(
+                                "reload waits: {DRAINING_MAX} generations of plugins are draining"
+                            ));
+                        }
                         self.schedule.handle_event(now + RETRY_MS);
                         return;
                     }
+                    self.is_waiting = false;
                     let question = self.question(runtime);
                     let task = Task::Look(Box::new(move || question.look()));
                     match runtime.jobs.submit(task) {
@@ -199,8 +202,11 @@ impl Reload {
                     return;
                 }
                 Chore::Identify => {
+                    let Wanted::List(list) = &self.wanted else {
+                        continue;
+                    };
                     // One stat of a path that is looked at every few seconds, so in memory.
-                    let identity = small_file::identify(&self.list).unwrap_or_default();
+                    let identity = small_file::identify(list).unwrap_or_default();
                     if self.schedule.handle_identity(now, identity) {
                         self.watch_anew(now);
                     }
@@ -226,7 +232,7 @@ impl Reload {
             values: instance.values.clone(),
         });
         Question {
-            list: self.list.clone(),
+            wanted: self.wanted.clone(),
             settings: self.settings.clone(),
             running: running.collect(),
             left_out: self.left_out.clone(),
@@ -239,23 +245,13 @@ impl Reload {
             Ok(plan) if is_as_before(&plan, &runtime.current) => {}
             Ok(plan) => {
                 runtime.lines.say_all(looked.warnings);
-                self.stage = Stage::Loading(self.attempt(plan, runtime));
+                self.stage = Stage::Loading(Attempt::new(plan, runtime.current.number + 1));
             }
             Err(rejection) if rejection.is_passing => self.schedule.handle_event(now),
             Err(rejection) => {
                 runtime.lines.say_all(looked.warnings);
                 reject(&rejection.why, runtime);
             }
-        }
-    }
-
-    fn attempt(&self, plan: Plan, runtime: &Runtime) -> Attempt {
-        Attempt {
-            plan,
-            number: runtime.current.number + 1,
-            instances: Vec::new(),
-            made: Vec::new(),
-            began: Instant::now(),
         }
     }
 
@@ -291,49 +287,62 @@ impl Reload {
         }
         let replaced = gone.iter().filter(|own| new.find(&own.name).is_some());
         let replaced = replaced.count();
-        runtime.lines.say(format!(
-            "plugins: generation {number} with {} ({} added, {replaced} replaced, {} kept, {} \
+        let is_told = runtime
+            .bench
+            .as_ref()
+            .is_none_or(|bench| bench.is_tracing());
+        if is_told {
+            runtime.lines.say(format!(
+                "plugins: generation {number} with {} ({} added, {replaced} replaced, {} kept, {} \
              removed) in {} ms",
-            new.instances.len(),
-            made.len() - replaced,
-            new.instances.len() - made.len(),
-            gone.len() - replaced,
-            began.elapsed().as_millis()
-        ));
+                new.instances.len(),
+                made.len() - replaced,
+                new.instances.len() - made.len(),
+                gone.len() - replaced,
+                began.elapsed().as_millis()
+            ));
+        }
+        if let Some(bench) = &runtime.bench {
+            bench.handle_swap(number);
+        }
         runtime.figures.reloads += 1;
         runtime.figures.rejection = None;
         drop(gone);
+        runtime.refresh_wanted();
         runtime.refresh_trigger();
         self.draining.push((Rc::downgrade(&old), runtime.now));
         Ok(())
     }
 
-    /// Connections whose requests have held an old generation for too long.
-    pub(super) fn overdue(&self, now: u64, runtime: &Runtime) -> Vec<crate::conn::Id> {
-        let timeout = self.settings.drain_timeout.as_millis();
-        let timeout = u64::try_from(timeout).unwrap_or(u64::MAX);
-        let is_overdue = |since: u64| now.saturating_sub(since) >= timeout;
-        if !self.draining.iter().any(|&(_, since)| is_overdue(since)) {
+    /// Connections whose requests have held an old generation for too long. Whoever has not let go
+    /// of it a little later is named again.
+    pub(super) fn take_overdue(&mut self, runtime: &Runtime) -> Vec<crate::conn::Id> {
+        let (now, timeout) = (runtime.now, self.drain_ms());
+        let mut late = Vec::new();
+        for (generation, since) in &mut self.draining {
+            if now >= since.saturating_add(timeout) {
+                *since = (now + OVERDUE_AGAIN_MS).saturating_sub(timeout);
+                late.extend(generation.upgrade());
+            }
+        }
+        if late.is_empty() {
             return Vec::new();
         }
-        let late: Vec<_> = self
-            .draining
-            .iter()
-            .filter(|&&(_, since)| is_overdue(since))
-            .filter_map(|(generation, _)| generation.upgrade())
-            .collect();
-        runtime
-            .requests
-            .iter()
-            .filter(|record| late.iter().any(|old| Rc::ptr_eq(old, &record.generation)))
+        let is_late = |old: &Rc<Generation>| late.iter().any(|late| Rc::ptr_eq(old, late));
+        let requests = runtime.requests.iter();
+        requests
+            .filter(|record| is_late(&record.generation))
             .map(|record| record.connection)
             .collect()
     }
 
+    fn drain_ms(&self) -> u64 {
+        u64::try_from(self.settings.drain_timeout.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// When the next generation becomes overdue.
     pub(super) fn overdue_at(&self) -> Option<u64> {
-        let timeout = self.settings.drain_timeout.as_millis();
-        let timeout = u64::try_from(timeout).unwrap_or(u64::MAX);
+        let timeout = self.drain_ms();
         let ends = self.draining.iter();
         ends.map(|(_, since)| since.saturating_add(timeout)).min()
     }
@@ -354,130 +363,15 @@ fn reject(why: &str, runtime: &mut Runtime) {
     runtime.lines.say(format!(
         "reload rejected: {why}; keeping generation {number}"
     ));
+    if let Some(bench) = &runtime.bench {
+        bench.handle_rejection(why);
+    }
     runtime.figures.rejections += 1;
     runtime.figures.rejection = Some(why.to_owned());
-}
-
-impl Attempt {
-    /// Makes the next instance; false if there are no more.
-    fn load_next(&mut self, runtime: &mut Runtime) -> Result<bool, String> {
-        let Some(step) = self.plan.steps.get(self.instances.len()) else {
-            return Ok(false);
-        };
-        let prepared = match &step.source {
-            Source::Running => {
-                let kept = runtime.current.find(&step.name);
-                let kept = kept.ok_or("a plugin that ran is gone")?;
-                self.instances.push(Rc::clone(kept));
-                return Ok(true);
-            }
-            Source::Copy(prepared) => prepared,
-        };
-        let slot = runtime.free_slot(&self.made)?;
-        crash::set_entry(slot, &step.name, prepared.identity.to_words());
-        crash::enter(slot, Hook::Load);
-        let library = library::load(std::sync::Arc::clone(prepared), &step.name);
-        crash::leave();
-        let library = library.map_err(|refusal| format!("{}: {refusal}", step.name))?;
-        let instance = Rc::new(Instance::new(
-            &step.name,
-            library,
-            slot,
-            std::sync::Arc::clone(&runtime.outside),
-            step.values.clone(),
-            self.number,
-        ));
-        self.made.push(Rc::clone(&instance));
-        let code = runtime.timed(&instance, Hook::Init, |call| instance.guest.init(call));
-        if code != GO_ON {
-            // Its cleanup is not called: it has not begun.
-            self.made.pop();
-            runtime.strip(&instance, true);
-            runtime.leaving.push(instance);
-            return Err(format!("{}: init failed ({code})", step.name));
-        }
-        instance.is_begun.set(true);
-        self.instances.push(instance);
-        Ok(true)
-    }
-
-    fn set_defaults(&self, runtime: &mut Runtime) -> Result<(), String> {
-        for instance in &self.made {
-            let code = runtime.timed(instance, Hook::SetDefault, |call| {
-                instance.guest.call(Hook::SetDefault, call)
-            });
-            if code != GO_ON {
-                return Err(format!("{}: set_default failed ({code})", instance.name));
-            }
-        }
-        Ok(())
-    }
-
-    /// Old instances save, new ones of the same name restore.
-    fn hand_over(&self, old: &Generation, runtime: &mut Runtime) -> Result<(), String> {
-        for instance in &self.made {
-            let Some(before) = old.find(&instance.name) else {
-                continue;
-            };
-            if instance.guest.plugin().restore.is_none() {
-                continue;
-            }
-            let saved = runtime.timed(before, Hook::Save, |call| {
-                before.guest.save(call, STATE_BYTES_MAX)
-            });
-            let outcome = match saved {
-                None => continue,
-                Some(Err(code)) => Err(format!("save failed ({code})")),
-                Some(Ok(blob)) => {
-                    let version = before.guest.plugin().state_version;
-                    let code = runtime.timed(instance, Hook::Restore, |call: &mut Call<'_>| {
-                        instance.guest.restore(call, version, &blob)
-                    });
-                    match code {
-                        None | Some(GO_ON) => Ok(()),
-                        Some(code) => Err(format!("restore failed ({code})")),
-                    }
-                }
-            };
-            let Err(why) = outcome else { continue };
-            if instance.guest.plugin().flags & abi::flags::STATE_REQUIRED != 0 {
-                return Err(format!("{}: {why}, and it needs its state", instance.name));
-            }
-            runtime.lines.say(format!(
-                "plugin {}: {why}; it starts with a fresh state",
-                instance.name
-            ));
-        }
-        Ok(())
-    }
-
-    /// Undoes what was done, the last thing first.
-    fn take_back(self, runtime: &mut Runtime) {
-        drop(self.instances);
-        for instance in self.made.into_iter().rev() {
-            runtime.strip(&instance, true);
-            runtime.leaving.push(instance);
-        }
-    }
+    runtime.refresh_wanted();
 }
 
 impl Runtime {
-    /// A place in the shared page that nobody has.
-    fn free_slot(&self, made: &[Rc<Instance>]) -> Result<u16, String> {
-        let is_used = |slot: u16| {
-            let all = self
-                .current
-                .instances
-                .iter()
-                .chain(&self.leaving)
-                .chain(made);
-            all.into_iter().any(|own| own.guest.slot() == slot)
-        };
-        (0..crash::ENTRIES_MAX as u16)
-            .find(|&slot| !is_used(slot))
-            .ok_or_else(|| "too many plugins are loaded or draining".into())
-    }
-
     /// An instance belongs to the current generation now: its timers and watches start.
     fn go_live(&mut self, instance: &Rc<Instance>) {
         instance.is_live.set(true);
@@ -518,8 +412,12 @@ impl Runtime {
     /// What instances of old generations keep for a connection is let go.
     pub(super) fn leave_connection(&mut self, connection: u64) {
         let current = Rc::clone(&self.current);
+        let mut leaving = self.keepers(connection);
+        leaving.retain(|own| !current.has(own));
+        for instance in &leaving {
+            self.close_for(instance, connection, Why::Drain);
+        }
         for kept in self.take_kept(connection, |own| !current.has(own)) {
-            self.close_for(&kept.instance, connection, Why::Drain);
             let release = (kept.instance, kept.datum.into_release());
             self.releases.borrow_mut().push_back(release);
         }

@@ -10,7 +10,7 @@ use crate::conn::{Connection, End, Id, Origin, Piece, Why};
 use crate::disk::{ColdPiece, Job};
 use crate::http::Content;
 use crate::plugin::{InnerReply, InnerRequest};
-use crate::sys::file;
+use crate::sys::{file, spool};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -246,7 +246,7 @@ impl Server {
                 inner.is_loaded = false;
                 let start = inner.reply.len();
                 inner.reply.resize(start + bytes as usize, 0);
-                let read = file::read_at(descriptor.as_fd(), &mut inner.reply[start..], offset);
+                let read = spool::read_at(descriptor.as_fd(), &mut inner.reply[start..], offset);
                 match read {
                     Ok(count) if count as u64 == bytes => count,
                     _ => return false,

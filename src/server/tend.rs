@@ -1,7 +1,6 @@
 //! The plugins' part of a turn: what is due, who is resumed, what is to be logged.
 
 use super::Server;
-use crate::conn::Why;
 
 impl Server {
     /// Does what plugins have due. Costs one call where there are none.
@@ -21,10 +20,10 @@ impl Server {
                 self.wake_inner(id, true);
             }
         }
-        for id in self.core.hooks.overdue() {
+        for id in self.core.hooks.take_overdue() {
             if let Some(slot) = self.slots.find_mut(id) {
                 let cx = &mut self.core.context(id, &slot.socket);
-                slot.connection.abort(Why::Drain, cx);
+                slot.connection.handle_drain(cx);
                 self.enqueue(id.slot);
             } else {
                 self.drain_inner(id);

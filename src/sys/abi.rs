@@ -26,9 +26,8 @@ pub use swiftd_plugin::abi::{
     WAIT_FOR_FD, cause, flags, level, mode, ready, what, why,
 };
 
-/// The host table in plain Rust. `seat` is what [`Seat::address`] says of some instance, or any
-/// number that a plugin made up.
-pub trait Host {
+/// What a plugin reads and changes of a request.
+pub trait Asks {
     /// See [`what`]. The bytes stay where they are until the hook returns.
     fn get(&mut self, what: u32) -> Option<&[u8]>;
     /// Sets a property.
@@ -47,6 +46,10 @@ pub trait Host {
     fn request(&mut self) -> Id;
     /// Its connection's id.
     fn connection(&mut self) -> Id;
+}
+
+/// How a plugin responds.
+pub trait Answers {
     /// Sets the status.
     fn set_status(&mut self, status: u32) -> Rc;
     /// Changes a field.
@@ -65,6 +68,13 @@ pub trait Host {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Rc>;
     /// Ends the stream.
     fn end(&mut self) -> Rc;
+    /// The status and the length of the response as it is.
+    fn response(&mut self) -> (u32, u64);
+}
+
+/// What a plugin keeps and waits for. `seat` is what `Guest::address` says of some instance, or any
+/// number that a plugin made up.
+pub trait Demands {
     /// Keeps a pointer.
     fn set_data(&mut self, seat: usize, of: Id, data: Datum) -> Rc;
     /// That pointer.
@@ -103,11 +113,14 @@ pub trait Host {
     fn inner_header(&mut self, id: Id, name: &[u8]) -> Option<&[u8]>;
     /// Its content.
     fn inner_body(&mut self, id: Id) -> Option<&[u8]>;
-    /// The status and the length of the response as it is.
-    fn response(&mut self) -> (u32, u64);
     /// The server's figures.
     fn figures(&mut self, seat: usize) -> &[u8];
 }
+
+/// The host table in plain Rust.
+pub trait Host: Asks + Answers + Demands {}
+
+impl<T: Asks + Answers + Demands> Host for T {}
 
 /// The time of one call into a plugin.
 struct Frame {

@@ -13,6 +13,7 @@ pub mod crash;
 pub mod dl;
 mod fatal;
 pub mod file;
+pub mod footprint;
 pub mod guest;
 #[cfg(keeps_thread_locals)]
 mod keys;
@@ -24,6 +25,7 @@ mod raw;
 pub mod signal;
 pub mod small_file;
 pub mod socket;
+pub mod spool;
 pub mod supervise;
 mod table;
 pub mod threads;

@@ -22,13 +22,39 @@ pub fn build_with(name: &str, directory: &Path, options: &[&str]) -> PathBuf {
         (compiler, source) = ("c++", fixtures.join(format!("{name}.cpp")));
     }
     let library = directory.join(format!("{name}.so"));
+    compile(compiler, &source, &library, options);
+    library
+}
+
+/// Builds the C or C++ plugin of a file.
+pub fn compile(compiler: &str, source: &Path, library: &Path, options: &[&str]) {
     let mut command = Command::new(compiler);
     command.args(["-Os", "-fPIC", "-shared", "-fvisibility=hidden"]);
     command.args(["-Wall", "-Wextra", "-Werror", "-I"]);
     command.arg(project().join("plugins/include"));
-    command.arg("-I").arg(&fixtures).arg(source);
-    run(command.args(options).arg("-o").arg(&library));
-    library
+    command
+        .arg("-I")
+        .arg(project().join("tests/fixtures/plugins"));
+    command.arg(source);
+    run(command.args(options).arg("-o").arg(library));
+}
+
+/// Builds a crate with a target directory below the one of these tests; returns its library. There
+/// `name` is a package of `manifest` (a path in the project).
+pub fn build_crate(manifest: &str, name: &str, library: &str) -> PathBuf {
+    let own = Path::new(env!("CARGO_BIN_EXE_swiftd"));
+    let target = own.ancestors().nth(2).expect("target/PROFILE/swiftd");
+    let target = target.join("plugins-of-tests");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    // Nothing that is not here already is needed.
+    command.args(["build", "--offline", "--quiet", "--package", name]);
+    command
+        .arg("--manifest-path")
+        .arg(project().join(manifest))
+        .arg("--target-dir")
+        .arg(&target);
+    run(&mut command);
+    target.join("debug").join(library)
 }
 
 /// Builds the Rust plugin `name`, not stripped, as `directory/name.so`.

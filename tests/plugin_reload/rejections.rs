@@ -1,0 +1,123 @@
+//! A reload that fails changes nothing, and says which file, which line and why.
+
+use crate::stage::Stage;
+use std::fs;
+
+/// Checks that everything is as it was before the failure.
+#[track_caller]
+fn assert_untouched(stage: &mut Stage, fragments: &[&str]) {
+    let why = stage.rejection();
+    for fragment in fragments {
+        assert!(why.contains(fragment), "no {fragment:?} in {why}");
+    }
+    assert!(why.ends_with("; keeping generation 1"), "{why}");
+    stage.assert_version("a", 1);
+    stage.assert_version("b", 0);
+}
+
+#[test]
+fn a_wrong_list_is_rejected_as_a_whole() {
+    let mut stage = Stage::with(&["a"], &[]);
+    stage.place.install("b", 1, &[]);
+    let good = stage.place.lines(&["a", "b"]);
+    let list = stage.place.list.to_str().unwrap().to_owned();
+    let at = |line: u32| format!("{list}:{line}: ");
+    let tables: [(String, u32, &str); 7] = [
+        (
+            good.trim_end().trim_end_matches('$').into(),
+            3,
+            "no $ at the end",
+        ),
+        (good.replace("b:", "b "), 3, "no colon"),
+        (good.replace("b:/", "b:"), 3, "no absolute directory"),
+        (good.replace("b:", "B:"), 3, "a small letter"),
+        (good.replace("b:", "a:"), 3, "a is in line 2 already"),
+        (
+            format!("{good}{}", good.replace("b:", "c:").replace("a:", "d:")),
+            5,
+            "lib/d.so: there is no such file",
+        ),
+        (String::new(), 1, "the file is empty"),
+    ];
+    for (text, line, what) in tables {
+        stage.place.save_text(&text);
+        let why = stage.rejection();
+        assert!(
+            why.contains(&at(line)) && why.contains(what),
+            "{what}: {why}"
+        );
+        assert!(why.ends_with("; keeping generation 1"), "{why}");
+        stage.assert_version("a", 1);
+        stage.assert_version("b", 0);
+        println!("{why}");
+    }
+    stage.place.save(&["a", "b"]);
+    stage.generation(2);
+    stage.assert_version("b", 1);
+    stage.finish();
+}
+
+#[test]
+fn a_wrong_library_is_rejected_with_its_file_and_line() {
+    let mut stage = Stage::with(&["a"], &[]);
+    // Version 2 of a must not come either: one list, one generation.
+    stage.place.install("a", 2, &[]);
+    let good = stage.place.build("b", 1, &[]);
+    let bytes = fs::read(&good).unwrap();
+    let library = stage.place.library("b");
+    let list = stage.place.list.to_str().unwrap().to_owned();
+    let line = format!("{list}:3: b: ");
+    fs::write(&library, &bytes[..bytes.len() / 2]).unwrap();
+    stage.place.save(&["a", "b"]);
+    assert_untouched(&mut stage, &[&line, "lib/b.so: "]);
+
+    fs::copy(stage.place.build("c", 1, &[]), &library).unwrap();
+    stage.hang_up();
+    assert_untouched(&mut stage, &[&line, "it is called c, not b"]);
+
+    stage.place.install("b", 1, &["-DMINOR=7"]);
+    stage.hang_up();
+    assert_untouched(&mut stage, &[&line, "needs ABI 1.7, server has 1.0"]);
+
+    stage.place.install("b", 1, &["-DCRASH"]);
+    stage.hang_up();
+    assert_untouched(&mut stage, &[&line, "killed by signal 11 (SIGSEGV)"]);
+
+    stage.place.install("b", 1, &["-DFAIL_INIT"]);
+    stage.hang_up();
+    assert_untouched(&mut stage, &["b: init failed"]);
+    assert_eq!(stage.count("plugin b: v1 has no wish to begin"), 1);
+
+    stage.place.install("b", 1, &["-DFAIL_DEFAULT"]);
+    stage.hang_up();
+    assert_untouched(&mut stage, &["b: set_default failed"]);
+    assert_eq!(stage.count("plugin b: v1 does not like its values"), 1);
+    // What had begun was ended: b, and version 2 of a that came before it.
+    stage.until("plugin a: v2 cleanup");
+    stage.until_unmapped("swiftd:b#");
+    stage.until_unmapped("swiftd:a#2");
+    assert!(stage.maps("swiftd:a#1") > 0);
+
+    stage.place.install("b", 1, &[]);
+    stage.hang_up();
+    stage.generation(2);
+    stage.assert_version("a", 2);
+    stage.assert_version("b", 1);
+    stage.finish();
+}
+
+#[test]
+fn a_crashing_constructor_kills_the_child_alone_also_without_a_supervisor() {
+    let mut stage = Stage::with(&["a"], &[]);
+    let descriptors = stage.server.descriptors();
+    for _ in 0..10 {
+        stage.place.install("a", 2, &["-DCRASH"]);
+        stage.hang_up();
+        let why = stage.rejection();
+        assert!(why.contains("SIGSEGV"), "{why}");
+    }
+    stage.assert_version("a", 1);
+    stage.server.wait_until_idle(2);
+    assert!(stage.server.descriptors() <= descriptors + 2);
+    stage.finish();
+}
