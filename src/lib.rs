@@ -16,6 +16,7 @@
 //! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
+//! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
 //! | [`config`], [`cli`], [`log`] | what the operator sets and reads | nothing |
 //! | [`figures`] | numbers as the text of a status page | nothing |
@@ -42,3 +43,4 @@ pub mod supervisor;
 pub mod sys;
 #[doc(hidden)]
 pub mod testing;
+pub mod workbench;

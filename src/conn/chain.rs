@@ -20,7 +20,7 @@ pub(super) enum Verdict {
 }
 
 /// How often a chain may start over before it counts as a loop.
-const COMEBACKS_MAX: u8 = 10;
+pub const COMEBACKS_MAX: u8 = 10;
 
 /// Runs the chain from `exchange.point` on.
 pub(super) fn run(exchange: &mut Exchange, hooks: &mut dyn Hooks, caller: Caller<'_>) -> Verdict {

@@ -21,6 +21,7 @@ mod respond;
 mod state;
 mod stream;
 
+pub use chain::COMEBACKS_MAX;
 pub use connection::Connection;
 pub use deadline::{Deadline, Wait};
 pub use exchange::{Exchange, Pool};

@@ -45,6 +45,12 @@ impl Span {
     pub fn start(self) -> usize {
         usize::from(self.start)
     }
+
+    /// Where the bytes end.
+    #[must_use]
+    pub fn end(self) -> usize {
+        usize::from(self.start) + usize::from(self.bytes)
+    }
 }
 
 macro_rules! known {

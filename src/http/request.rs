@@ -166,6 +166,28 @@ impl Request {
         Ok(std::mem::replace(&mut self.head, head))
     }
 
+    /// Replaces the query and leaves path and target as they are; returns the head that held the
+    /// old one.
+    ///
+    /// # Errors
+    /// It cannot be a query, or there is no room for it; nothing has changed then.
+    pub fn set_query(&mut self, query: &[u8]) -> Result<Vec<u8>, Error> {
+        target::parse(b"GET", &[b"/?", query].concat())?;
+        // One that was set before is dropped, so that it does not grow.
+        let is_appended =
+            |part: &Span| part.start() >= self.target.end() && part.end() == self.head.len();
+        let kept_bytes = self.query.filter(is_appended);
+        let kept_bytes = kept_bytes.map_or(self.head.len(), Span::start);
+        if kept_bytes + query.len() > HEAD_BYTES_MAX {
+            return Err(Error::TargetTooLong);
+        }
+        let mut head = Vec::with_capacity(kept_bytes + query.len());
+        head.extend_from_slice(&self.head[..kept_bytes]);
+        head.extend_from_slice(query);
+        self.query = Some(Span::new(kept_bytes..head.len()));
+        Ok(std::mem::replace(&mut self.head, head))
+    }
+
     /// The query's bytes.
     #[must_use]
     pub fn query_bytes(&self) -> Option<&[u8]> {

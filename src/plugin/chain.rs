@@ -4,10 +4,10 @@ use super::generation::{Entry, Generation};
 use super::host::{Call, Subject};
 use super::id::{self, Kind};
 use super::instance::{Instance, Tally};
-use super::request::Kept;
+use super::request::More;
 use super::resource::Resource;
 use super::runtime::Runtime;
-use crate::conn::{Caller, Exchange, Flow, Point, Why};
+use crate::conn::{COMEBACKS_MAX, Caller, Exchange, Flow, Point, Why};
 use crate::sys::abi::{self, Rc as Code};
 use crate::sys::clock;
 use crate::sys::crash::Hook;
@@ -47,10 +47,14 @@ impl Runtime {
         match point {
             Point::HandleSubrequest => self.call_owner(&generation, exchange, caller),
             Point::SubrequestEnd => {
-                for entry in generation.chain(hook) {
-                    self.invoke(&generation, *entry, hook, exchange, caller);
+                let mut clock = clock::monotonic_ms();
+                for &entry in generation.chain(hook) {
+                    let code =
+                        self.invoke_timed(&generation, entry, hook, exchange, caller, &mut clock);
+                    // The client has its response, so an error is only told.
+                    self.judge(&generation, entry.index, hook, code, exchange);
                 }
-                self.handle_ended(exchange, &generation, caller);
+                self.end_if_over(exchange, &generation);
                 Flow::GoOn
             }
             _ => self.call_chain(&generation, hook, exchange, caller),
@@ -64,32 +68,34 @@ impl Runtime {
         exchange: &mut Exchange,
         caller: Caller<'_>,
     ) -> Flow {
-        let chain = generation.chain(hook);
         let mut place = exchange.resume as usize;
+        let chain = generation.chain(hook);
+        if let Some(first) = chain.get(place)
+            && self.resume(generation, first.index, exchange, caller) != Flow::GoOn
+        {
+            return Flow::Error;
+        }
+        let mut clock = clock::monotonic_ms();
         while let Some(&entry) = chain.get(place) {
-            self.resume(generation, entry.index, exchange, caller);
-            let code = self.invoke(generation, entry, hook, exchange, caller);
-            let flow = self.judge(generation, entry.index, hook, code, exchange);
-            match flow {
-                Flow::GoOn => {
-                    // What it began to answer and then passed on is not the next one's.
-                    if exchange.response.is_complete() {
-                        exchange.response.clear();
-                    }
-                    place += 1;
+            let code = self.invoke_timed(generation, entry, hook, exchange, caller, &mut clock);
+            if code == abi::GO_ON {
+                // What it began to answer and then passed on is not the next one's.
+                if exchange.response.is_complete() {
+                    exchange.response.clear();
                 }
-                Flow::Wait => {
-                    exchange.resume = place as u32;
-                    return flow;
-                }
-                Flow::Finished if hook == Hook::SubrequestStart => {
-                    if let Some(record) = self.requests.get_mut(exchange.ticket) {
-                        record.owner = Some(entry.index);
-                    }
-                    return flow;
-                }
-                _ => return flow,
+                place += 1;
+                continue;
             }
+            let flow = self.judge(generation, entry.index, hook, code, exchange);
+            if flow == Flow::Wait {
+                exchange.resume = place as u32;
+            } else if flow == Flow::Finished
+                && hook == Hook::SubrequestStart
+                && let Some(record) = self.requests.get_mut(exchange.ticket)
+            {
+                record.owner = Some(entry.index);
+            }
+            return flow;
         }
         Flow::GoOn
     }
@@ -116,39 +122,43 @@ impl Runtime {
             ));
             return Flow::Error;
         };
-        self.resume(generation, index, exchange, caller);
+        if self.resume(generation, index, exchange, caller) != Flow::GoOn {
+            return Flow::Error;
+        }
         let entry = Entry { callee, index };
         let code = self.invoke(generation, entry, hook, exchange, caller);
         self.judge(generation, index, hook, code, exchange)
     }
 
-    /// If this instance was suspended: tells it what woke it, and calls its joblist.
+    /// If this instance was suspended: tells it what woke it, and calls its joblist, which may
+    /// fail.
     fn resume(
         &mut self,
         generation: &Rc<Generation>,
         index: u16,
         exchange: &mut Exchange,
         caller: Caller<'_>,
-    ) {
+    ) -> Flow {
         let Some(record) = self.requests.get_mut(exchange.ticket) else {
-            return;
+            return Flow::GoOn;
         };
         if record.waiting.take() != Some(index) {
-            return;
+            return Flow::GoOn;
         }
-        record.told.clear();
-        record.told.extend(record.causes.drain(..));
+        let request = record.id;
+        let More { causes, told, .. } = record.more();
+        told.clear();
+        told.extend(causes.drain(..));
         if take(&mut exchange.stream.has_room_event) {
-            let request = record.id;
-            record.told.push_back((abi::cause::ROOM, request));
+            told.push_back((abi::cause::ROOM, request));
         }
         let instance = &generation.instances[usize::from(index)];
-        if let Some(callee) = instance.guest.callee(Hook::Joblist) {
-            let entry = Entry { callee, index };
-            let code = self.invoke(generation, entry, Hook::Joblist, exchange, caller);
-            // Whatever it says, the suspended hook is called next.
-            self.judge(generation, index, Hook::Joblist, code, exchange);
-        }
+        let Some(callee) = instance.guest.callee(Hook::Joblist) else {
+            return Flow::GoOn;
+        };
+        let entry = Entry { callee, index };
+        let code = self.invoke(generation, entry, Hook::Joblist, exchange, caller);
+        self.judge(generation, index, Hook::Joblist, code, exchange)
     }
 
     fn invoke(
@@ -159,8 +169,23 @@ impl Runtime {
         exchange: &mut Exchange,
         caller: Caller<'_>,
     ) -> Code {
+        let mut clock = clock::monotonic_ms();
+        self.invoke_timed(generation, entry, hook, exchange, caller, &mut clock)
+    }
+
+    /// Calls a hook. `clock` is the time before and becomes the time after: one reading serves two
+    /// calls.
+    fn invoke_timed(
+        &mut self,
+        generation: &Rc<Generation>,
+        entry: Entry,
+        hook: Hook,
+        exchange: &mut Exchange,
+        caller: Caller<'_>,
+        clock: &mut u64,
+    ) -> Code {
         let instance = &generation.instances[usize::from(entry.index)];
-        let before = clock::monotonic_ms();
+        let watch = self.bench.is_some().then(|| self.stopwatch());
         let ticket = exchange.ticket;
         let code = entry.callee.call(&mut Call {
             runtime: self,
@@ -171,9 +196,11 @@ impl Runtime {
                 hook,
             }),
         });
-        self.note_time(instance, hook, clock::monotonic_ms() - before);
-        if let Some(record) = self.requests.get_mut(ticket) {
-            record.forget_lent();
+        let before = std::mem::replace(clock, clock::monotonic_ms());
+        self.note_time(instance, hook, *clock - before);
+        self.loans.end();
+        if let Some(watch) = watch {
+            self.trace(watch, instance, hook, ticket, Some(code));
         }
         code
     }
@@ -195,10 +222,13 @@ impl Runtime {
                 Some(trouble) => trouble.to_owned(),
             },
             abi::COMEBACK if is_chain(hook) && hook != Hook::Docroot => {
-                if hook != Hook::HandleSubrequest || !exchange.stream.is_started() {
+                if hook == Hook::HandleSubrequest && exchange.stream.is_started() {
+                    "COMEBACK after the response has begun".into()
+                } else if exchange.comebacks < COMEBACKS_MAX {
                     return Flow::Comeback;
+                } else {
+                    format!("rewrite loop: COMEBACK more than {COMEBACKS_MAX} times")
                 }
-                "COMEBACK after the response has begun".into()
             }
             abi::WAIT_FOR_EVENT | abi::WAIT_FOR_FD if is_chain(hook) => {
                 match self.suspend(exchange, index, code) {
@@ -222,17 +252,25 @@ impl Runtime {
         let Some(record) = self.requests.get_mut(exchange.ticket) else {
             return Err("the request has no record");
         };
-        let is_woken = !record.causes.is_empty() || record.is_queued;
+        let is_queued = record.is_queued;
+        let More {
+            causes,
+            resources,
+            has_outside_waker,
+            ..
+        } = record.more();
+        let first_cause = causes.first().copied();
         let can_wake = if code == abi::WAIT_FOR_FD {
-            record.resources.iter().any(|&own| id::is(own, Kind::Watch))
+            resources.iter().any(|&own| id::is(own, Kind::Watch))
         } else {
-            record.has_outside_waker
+            *has_outside_waker
                 || exchange.stream.wants_room()
-                || record.resources.iter().any(|&own| {
+                || resources.iter().any(|&own| {
                     let found = self.resources.find(own);
                     found.is_some_and(Resource::is_pending)
                 })
         };
+        let is_woken = first_cause.is_some() || is_queued;
         if !can_wake && !is_woken {
             return Err(if code == abi::WAIT_FOR_FD {
                 "WAIT_FOR_FD without a watch of this request: it would wait for ever"
@@ -243,10 +281,9 @@ impl Runtime {
         }
         record.waiting = Some(index);
         record.touched |= 1 << index;
-        let (request, is_lost) = (record.id, !record.causes.is_empty() && !record.is_queued);
-        if is_lost {
+        let request = record.id;
+        if let Some((cause, which)) = first_cause.filter(|_| !is_queued) {
             // It came while the request was not suspended and found nobody to resume.
-            let (cause, which) = record.causes[0];
             self.wake(request, cause, which);
         }
         Ok(())
@@ -262,7 +299,8 @@ impl Runtime {
             (0..generation.instances.len() as u16).filter(|index| touched >> index & 1 == 1)
         {
             let instance = &generation.instances[usize::from(index)];
-            let before = clock::monotonic_ms();
+            let watch = self.stopwatch();
+            let ticket = exchange.ticket;
             instance.guest.reset(
                 &mut Call {
                     runtime: self,
@@ -275,68 +313,54 @@ impl Runtime {
                 },
                 why as u32,
             );
-            self.note_time(
-                instance,
-                Hook::ConnectionReset,
-                clock::monotonic_ms() - before,
-            );
+            self.note_time(instance, Hook::ConnectionReset, watch.ms());
+            self.trace(watch, instance, Hook::ConnectionReset, ticket, None);
         }
+        self.let_go(exchange.ticket);
         if let Some(record) = self.requests.get_mut(exchange.ticket) {
-            record.is_over = true;
-            let (resources, data) = (take(&mut record.resources), take(&mut record.data));
-            let (request, is_known, is_ended) = (record.id, record.is_known, record.is_ended);
-            self.figures.note(record, exchange, why);
-            if is_known {
-                self.outside.forget(request);
-            }
-            self.let_go(resources, data);
-            if is_ended {
-                self.end_record(exchange, &generation, caller);
-            }
+            record.ended = Some(why);
+        }
+        // Behind a deadline the 504 and its subrequest_end are still to come.
+        if exchange.point == Point::SubrequestEnd {
+            self.end_if_over(exchange, &generation);
         }
     }
 
-    /// Its subrequest_end has been called: usually before its reset, but after a deadline or a
-    /// drain a response still followed.
-    fn handle_ended(
-        &mut self,
-        exchange: &mut Exchange,
-        generation: &Rc<Generation>,
-        caller: Caller<'_>,
-    ) {
-        if let Some(record) = self.requests.get_mut(exchange.ticket) {
-            record.is_ended = true;
-            if record.is_over {
-                self.end_record(exchange, generation, caller);
-            }
-        }
-    }
-
-    /// The next request of the connection takes the current generation; what an old one keeps for
-    /// the connection goes now.
-    fn end_record(
-        &mut self,
-        exchange: &mut Exchange,
-        generation: &Rc<Generation>,
-        caller: Caller<'_>,
-    ) {
-        self.requests.end(take(&mut exchange.ticket));
-        if !self.kept.is_empty() && !Rc::ptr_eq(generation, &self.current) {
-            self.leave_connection(id::of_connection(caller.id));
-        }
-    }
-
-    fn let_go(&mut self, resources: Vec<u64>, data: Vec<Kept>) {
-        if resources.is_empty() && data.is_empty() {
+    /// Forgets a request whose plugins have been told of its end.
+    fn end_if_over(&mut self, exchange: &mut Exchange, generation: &Rc<Generation>) {
+        let record = self.requests.get(exchange.ticket);
+        let Some(why) = record.and_then(|record| record.ended) else {
             return;
+        };
+        if let Some(record) = self.requests.end(take(&mut exchange.ticket)) {
+            self.figures.note(&record, exchange, why);
+            // The next request of the connection takes the current generation, so what an old one
+            // keeps for it goes now. If the connection ends with this request, `close` follows.
+            let lives_on = matches!(why, Why::Done | Why::Drain);
+            if lives_on && !self.kept.is_empty() && !Rc::ptr_eq(generation, &self.current) {
+                self.leave_connection(id::of_connection(record.connection));
+            }
         }
-        for resource in resources {
+    }
+
+    /// Ends what a request waits for, and lets go what is kept for it.
+    fn let_go(&mut self, ticket: u32) {
+        let Some(record) = self.requests.get_mut(ticket) else {
+            return;
+        };
+        let more = record.take_more();
+        if take(&mut record.is_known) {
+            self.outside.forget(record.id);
+        }
+        let Some(more) = more else { return };
+        for resource in more.resources {
             self.drop_resource(resource);
         }
-        let releases = data
+        let released = more
+            .data
             .into_iter()
             .map(|kept| (kept.instance, kept.datum.into_release()));
-        self.releases.borrow_mut().extend(releases);
+        self.releases.borrow_mut().extend(released);
     }
 
     /// A connection has ended.

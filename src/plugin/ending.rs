@@ -72,6 +72,9 @@ impl Runtime {
                 // The library stays.
                 let why = "a job that its cleanup began is still running";
                 self.figures.note_stuck(&held.name, held.since, why);
+                if let Some(bench) = &self.bench {
+                    bench.handle_end(&Closed::Stuck(why.into()));
+                }
                 return;
             }
         };
@@ -107,6 +110,9 @@ impl Runtime {
         let closed = library.close();
         crash::leave();
         crash::clear_entry(slot);
+        if let Some(bench) = &self.bench {
+            bench.handle_end(&closed);
+        }
         match closed {
             Closed::Unmapped => {}
             Closed::Resident => {
@@ -126,6 +132,11 @@ impl Runtime {
 
     /// The server ends: every instance ends in good order.
     pub(super) fn stop(&mut self) {
+        // `done` is owed to all work that has not begun, and to what was done just now.
+        self.handle_outside();
+        for job in self.jobs.take_waiting() {
+            self.handle_job(job, true);
+        }
         let connections: Vec<u64> = self.kept.keys().copied().collect();
         for connection in connections {
             self.close(connection, Why::Stop);

@@ -44,7 +44,7 @@ impl Runtime {
         }
     }
 
-    fn handle_job(&mut self, job: u64, is_cancelled: bool) {
+    pub(super) fn handle_job(&mut self, job: u64, is_cancelled: bool) {
         let Some(resource) = self.resources.remove(job) else {
             return;
         };
@@ -64,10 +64,7 @@ impl Runtime {
 
     /// Children that were killed, or that nobody asks for, leave no zombies.
     fn reap(&mut self) {
-        self.dying.retain_mut(|resource| match &mut resource.what {
-            What::Child { child, .. } => child.status().is_none(),
-            _ => false,
-        });
+        self.dying.retain_mut(|child| child.status().is_none());
     }
 
     /// A watched descriptor or a child's has become ready.
@@ -154,7 +151,12 @@ impl Runtime {
     fn call_all(&mut self, hook: Hook) {
         let generation = Rc::clone(&self.current);
         for instance in &generation.instances {
-            self.timed(instance, hook, |call| instance.guest.call(hook, call));
+            let code = self.timed(instance, hook, |call| instance.guest.call(hook, call));
+            if code != abi::GO_ON && hook != Hook::Trigger {
+                let text = format!("{} returned {code}", hook.name());
+                self.lines
+                    .add(&instance.name, abi::level::ERROR, text.as_bytes(), 0);
+            }
         }
     }
 
@@ -213,10 +215,11 @@ impl Runtime {
         hook: Hook,
         call: impl FnOnce(&mut Call<'_>) -> R,
     ) -> R {
-        let before = clock::monotonic_ms();
+        let watch = self.stopwatch();
         let result = call(&mut Call::of_instance(self, instance));
-        self.figures.forget_lent();
-        self.note_time(instance, hook, clock::monotonic_ms() - before);
+        self.note_time(instance, hook, watch.ms());
+        self.trace(watch, instance, hook, 0, None);
+        self.loans.end();
         result
     }
 

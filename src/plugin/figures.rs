@@ -46,8 +46,6 @@ pub(super) struct Figures {
     pub(super) resident_count: u64,
     /// What the server itself has counted.
     pub(super) server: Vec<u8>,
-    /// Text that a plugin reads outside any request; it stays until the call has returned.
-    lent: Vec<Box<[u8]>>,
 }
 
 /// The names of [`Why`].
@@ -98,19 +96,6 @@ impl Figures {
             self.stuck.remove(0);
         }
         self.stuck.push(found);
-    }
-
-    /// Keeps text until the call into the plugin has returned.
-    pub(super) fn lend(&mut self, text: Vec<u8>) -> &[u8] {
-        self.lent.push(text.into());
-        self.lent.last().map_or(&[], |text| text)
-    }
-
-    /// The call has returned.
-    pub(super) fn forget_lent(&mut self) {
-        if !self.lent.is_empty() {
-            self.lent.clear();
-        }
     }
 
     fn describe_requests(&self, text: &mut Text) {
@@ -420,15 +405,5 @@ mod tests {
         }
         assert_eq!((figures.stuck_count, figures.stuck.len()), (40, STUCK_MAX));
         assert_eq!(figures.stuck.last().map(|found| found.1), Some(39));
-    }
-
-    #[test]
-    fn lent_text_stays_until_the_call_has_returned() {
-        let mut figures = Figures::default();
-        let first = figures.lend(b"one".to_vec()).as_ptr();
-        figures.lend(b"two".to_vec());
-        assert_eq!(figures.lent[0].as_ptr(), first);
-        figures.forget_lent();
-        assert!(figures.lent.is_empty());
     }
 }

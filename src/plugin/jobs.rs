@@ -6,6 +6,7 @@
 
 use super::reload::Looked;
 use crate::sys::abi::Work;
+use crate::sys::crash;
 use crate::sys::outside::Outside;
 use crate::sys::threads;
 use std::collections::VecDeque;
@@ -19,6 +20,8 @@ pub(super) enum Task {
     /// A plugin's work, unless it has been cancelled before it begins.
     Plugin {
         id: u64,
+        /// The instance's place in the shared page.
+        slot: u16,
         work: Work,
         is_cancelled: Arc<AtomicBool>,
     },
@@ -109,6 +112,16 @@ impl Jobs {
         std::mem::take(&mut self.shared.lock().finished)
     }
 
+    /// Takes the work of plugins that has not begun; who asked for it is to be told.
+    pub(super) fn take_waiting(&self) -> Vec<u64> {
+        let mut queues = self.shared.lock();
+        let plugins = queues.tasks.drain(..).filter_map(|task| match task {
+            Task::Plugin { id, .. } => Some(id),
+            Task::Look(_) | Task::Forget(_) => None,
+        });
+        plugins.collect()
+    }
+
     /// How many tasks wait.
     pub(super) fn waiting_count(&self) -> usize {
         self.shared.lock().tasks.len()
@@ -142,12 +155,15 @@ impl Shared {
             let finished = match task {
                 Task::Plugin {
                     id,
+                    slot,
                     work,
                     is_cancelled,
                 } => {
                     let is_cancelled = is_cancelled.load(Ordering::Acquire);
                     if !is_cancelled {
+                        crash::enter_job(slot);
                         work.run();
+                        crash::leave_job();
                     }
                     Finished::Plugin { id, is_cancelled }
                 }

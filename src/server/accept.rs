@@ -71,7 +71,7 @@ impl Server {
 
     /// A new connection: most have their request with them, so it is driven at once, and those
     /// that are answered and closed by then never cost a registration.
-    fn admit(&mut self, socket: OwnedFd) {
+    pub(super) fn admit(&mut self, socket: OwnedFd) {
         let connection = Connection::new(self.core.now, &self.core.limits);
         let deadline = connection.deadline();
         let index = self.slots.insert(connection, socket);

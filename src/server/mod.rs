@@ -4,6 +4,7 @@
 //! knows no HTTP. One turn (`Server::turn`) has a fixed order, given there.
 
 mod accept;
+mod adopt;
 mod drive;
 mod error;
 mod events;

@@ -2,8 +2,8 @@
 //! a plugin calls.
 //!
 //! Raw pointers and `extern "C"` end here. A plugin's calls arrive at a [`Host`], which is plain
-//! Rust, through a frame that exists for the time of one call: a `sw_req` is the address of the
-//! current frame, so one that was kept is recognised and refused. A `sw_self` is the address of a
+//! Rust, through a frame that exists for the time of one call: a `sw_req` is the number of the
+//! current call, so one that was kept is recognised and refused. A `sw_self` is the address of a
 //! [`Seat`]; on the loop's thread it is only compared, on other threads it is followed, because
 //! nothing else could tell.
 //!
@@ -58,6 +58,8 @@ pub trait Answers {
     fn set_body(&mut self, bytes: &[u8]) -> Rc;
     /// The content, not to be copied.
     fn set_own_body(&mut self, bytes: Lent) -> Rc;
+    /// Content that is refused: it is let go.
+    fn discard(&mut self, bytes: Lent);
     /// The content is a part of a file. After an error the descriptor is handed back.
     fn set_file(&mut self, file: OwnedFd, offset: u64, bytes: u64) -> Result<(), (OwnedFd, Rc)>;
     /// Begins to stream.
@@ -124,9 +126,13 @@ impl<T: Asks + Answers + Demands> Host for T {}
 struct Frame {
     host: NonNull<dyn Host>,
     has_request: bool,
+    /// What a `sw_req` is during this call. Not the address of anything: the next call's frame may
+    /// lie in the same place, and a pointer that was kept must not fit it.
+    number: usize,
 }
 
 thread_local! {
+    static LAST_NUMBER: Cell<usize> = const { Cell::new(0) };
     static CURRENT: Cell<*const Frame> = const { Cell::new(ptr::null()) };
 }
 
@@ -153,13 +159,16 @@ pub(super) fn within<R>(
             host,
         ))
     };
+    let number = LAST_NUMBER.get().wrapping_add(1).max(1);
+    LAST_NUMBER.set(number);
     let frame = Frame {
         host,
         has_request: subject == Subject::Request,
+        number,
     };
     let outer = CURRENT.replace(&raw const frame);
     crash::enter(mark.slot, mark.hook);
-    let result = call((&raw const frame).cast_mut().cast());
+    let result = call(ptr::without_provenance_mut(number));
     crash::leave();
     CURRENT.set(outer);
     result
@@ -194,11 +203,12 @@ pub(super) fn with_request<R>(
     act: impl FnOnce(&'static mut dyn Host) -> R,
 ) -> Option<R> {
     let frame = CURRENT.get();
-    if frame.is_null() || !ptr::eq(frame.cast(), req) {
+    if frame.is_null() {
         return None;
     }
     // SAFETY: a frame that is in `CURRENT` is alive (`within`).
-    if !unsafe { (*frame).has_request } {
+    let frame = unsafe { &*frame };
+    if !frame.has_request || req.addr() != frame.number {
         return None;
     }
     with_host(act)

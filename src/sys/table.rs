@@ -194,8 +194,14 @@ unsafe extern "C" fn resp_body_own(
     drop: Option<abi::Drop>,
     arg: *mut c_void,
 ) -> Rc {
-    let lent = Lent::new(p.cast(), n, Release::new(drop, arg));
-    with_request(req, |host| host.set_own_body(lent)).unwrap_or(INVALID)
+    let mut lent = Some(Lent::new(p.cast(), n, Release::new(drop, arg)));
+    let set = with_request(req, |host| {
+        lent.take().map_or(INVALID, |lent| host.set_own_body(lent))
+    });
+    if let Some(lent) = lent {
+        with_host(|host| host.discard(lent));
+    }
+    set.unwrap_or(INVALID)
 }
 
 unsafe extern "C" fn resp_file(req: *mut Req, fd: c_int, off: u64, len: u64) -> Rc {

@@ -77,6 +77,15 @@ impl Answers for Call<'_> {
         }
     }
 
+    fn discard(&mut self, bytes: Lent) {
+        // Letting it go is queued.
+        drop(body::Borrowed::new(
+            bytes,
+            self.instance,
+            &self.runtime.releases,
+        ));
+    }
+
     fn set_file(&mut self, file: OwnedFd, offset: u64, bytes: u64) -> Result<(), (OwnedFd, Code)> {
         let may_respond = self.may_respond();
         let Some(exchange) = self.exchange().filter(|_| may_respond) else {
@@ -123,8 +132,13 @@ impl Answers for Call<'_> {
 
     fn response(&mut self) -> (u32, u64) {
         self.exchange().map_or((0, 0), |exchange| {
-            let bytes = exchange.stream.written_bytes() + exchange.response.body.bytes();
-            (exchange.response.status.code().into(), bytes)
+            let (response, stream) = (&exchange.response, &exchange.stream);
+            let bytes = stream.written_bytes() + response.body.bytes();
+            // The server's own answers have another status, or content.
+            let is_there =
+                response.is_complete() || stream.is_started() || response.status != Status::OK;
+            let status = if is_there { response.status.code() } else { 0 };
+            (status.into(), bytes)
         })
     }
 }

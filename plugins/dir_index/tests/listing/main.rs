@@ -1,0 +1,5 @@
+//! The plugin against real directories, through the harness.
+
+mod found;
+mod page;
+mod site;
