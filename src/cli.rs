@@ -1,10 +1,10 @@
 //! The command line.
 
 mod plugins;
+mod request;
 
-use crate::config::{Config, PluginValues, nearest};
+use crate::config::{Config, PluginSettings, nearest};
 use crate::plugin::trial::Depth;
-
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
 use lexopt::prelude::*;
@@ -25,23 +25,35 @@ pub enum Command {
     TryPlugin {
         /// Its library.
         file: PathBuf,
-        /// What it is asked: a request line, and whatever may follow.
-        request: String,
+        /// What a client sends it.
+        request: Vec<u8>,
         /// How often it is loaded anew between two requests.
         reload: u32,
-        /// What plugins are told.
-        values: PluginValues,
-        /// The configuration file that is to be read first, as for serving.
-        config_file: Option<PathBuf>,
+        /// As for serving; the root is empty if there is to be none.
+        config: Box<Config>,
     },
     /// Print the help.
     Help,
     /// Print the version.
     Version,
     /// Say whether a plugin can be loaded.
-    CheckPlugin(PathBuf),
+    CheckPlugin {
+        /// Its library.
+        file: PathBuf,
+        /// Whether it is also begun and ended.
+        is_begun: bool,
+        /// What plugins are told.
+        settings: Box<PluginSettings>,
+    },
     /// Load the plugin of this name from the standard input; the server's own children do it.
-    Trial(String, Depth),
+    Trial {
+        /// Its name.
+        name: String,
+        /// How far to go.
+        depth: Depth,
+        /// What plugins are told.
+        settings: Box<PluginSettings>,
+    },
 }
 
 impl Command {
@@ -50,9 +62,11 @@ impl Command {
     #[must_use]
     pub fn config_file(&self) -> Option<&Path> {
         match self {
-            Self::Serve(config) => config.plugins.config_file.as_deref(),
-            Self::TryPlugin { config_file, .. } => config_file.as_deref(),
-            Self::Help | Self::Version | Self::CheckPlugin(_) | Self::Trial(..) => None,
+            Self::Serve(config) | Self::TryPlugin { config, .. } => {
+                config.plugins.config_file.as_deref()
+            }
+            Self::CheckPlugin { settings, .. } => settings.config_file.as_deref(),
+            Self::Help | Self::Version | Self::Trial { .. } => None,
         }
     }
 }
@@ -127,10 +141,13 @@ Plugins
                              a plugin out that ends it three times in a minute
       --plugin-hang N        and if a plugin does not return in N s  [off]
       --try-plugin FILE REQUEST
-                             no server: what a plugin answers to a request,
-                             as in 'GET /x HTTP/1.1'
-      --reload N             load it anew N times, for --try-plugin  [0]
+                             no server: what a plugin answers to a request, as
+                             in 'GET /x HTTP/1.1', and the calls into it; files
+                             only with --root
+      --reload N             load it anew N times, for --try-plugin, and say
+                             what that leaves behind  [0]
       --check-plugin FILE    say whether this server would load FILE, and end
+      --init                 also begin and end it, for --check-plugin
 
 Other
       --avoid FEATURE        do without a feature of the kernel; repeatable:
@@ -182,12 +199,13 @@ const OPTIONS: &[&str] = &[
     "plugin-hang",
     "avoid",
     "check-plugin",
+    "init",
     "help",
     "version",
 ];
 
 /// Options that take no value.
-const FLAGS: &[&str] = &["plugin-optional", "supervise"];
+const FLAGS: &[&str] = &["plugin-optional", "supervise", "init"];
 
 /// Reads the command line, the program's name first. A configuration file that it names is not
 /// read here: see [`Command::config_file`].
@@ -231,7 +249,8 @@ pub fn parse_over(
         if let Some(depth) = child_of_trial(&name) {
             let plugin = parser.value().unwrap_or_default();
             let plugin = plugin.to_string_lossy().into_owned();
-            return Ok(Command::Trial(plugin, depth));
+            trial.child = Some((plugin, depth));
+            continue;
         }
         if !OPTIONS.contains(&name.as_str()) {
             return Err(unknown(&name));
@@ -240,7 +259,7 @@ pub fn parse_over(
             if parser.optional_value().is_some() {
                 return Err(Error(format!("--{name} takes no value")));
             }
-            set_flag(&mut config, &name);
+            set_flag(&mut config, &mut trial, &name);
             continue;
         }
         let value = parser
@@ -252,7 +271,7 @@ pub fn parse_over(
             "port" => listen.push(port(&value)?),
             "index" => index_names.push(index_name(&value)?),
             "temp-dir" => config.temporary = value.into(),
-            "check-plugin" => return Ok(Command::CheckPlugin(value.into())),
+            "check-plugin" => trial.checked = Some(file("check-plugin", value)?),
             "avoid" => avoid(&mut config, &value)?,
             "config" => config.plugins.config_file = Some(file("config", value)?),
             "plugins" => config.plugins.file = Some(file("plugins", value)?),
@@ -270,7 +289,8 @@ pub fn parse_over(
             )?,
         }
     }
-    if trial.file.is_some() || trial.reload.is_some() {
+    if trial.is_wanted() {
+        config.site.root = root.unwrap_or(config.site.root);
         return trial.command(arguments, config);
     }
     for argument in arguments {
@@ -407,8 +427,9 @@ fn set_root(root: &mut Option<PathBuf>, given: OsString) -> Result<(), Error> {
     Ok(())
 }
 
-fn set_flag(config: &mut Config, name: &str) {
+fn set_flag(config: &mut Config, trial: &mut Trial, name: &str) {
     match name {
+        "init" => trial.is_begun = true,
         "plugin-optional" => config.plugins.is_optional = true,
         "supervise" => config.plugins.is_supervised = true,
         _ => unreachable!("the list of flags and this one are the same"),

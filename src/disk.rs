@@ -121,6 +121,17 @@ struct Queues {
     is_stopping: bool,
 }
 
+/// Jobs that nobody works on yet.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Short ones.
+    pub short_count: usize,
+    /// Pieces of files to be brought into memory, those included that nobody wants any more.
+    pub load_count: usize,
+    /// Pieces of request bodies to be written.
+    pub append_count: usize,
+}
+
 /// The job that was refused because the queue is full.
 #[derive(Debug)]
 pub struct Full(pub Job);
@@ -188,6 +199,25 @@ impl Disk {
         drop(queues);
         self.has_work.notify_one();
         Ok(())
+    }
+
+    /// What waits.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        let queues = self.lock();
+        let is_append = |job: &&Job| matches!(job, Job::Append { .. });
+        let append_count = queues.long.iter().filter(is_append).count();
+        Backlog {
+            short_count: queues.short.len(),
+            load_count: queues.long.len() - append_count,
+            append_count,
+        }
+    }
+
+    /// How many short jobs and how many others may wait.
+    #[must_use]
+    pub fn bounds(&self) -> (usize, usize) {
+        (self.short_jobs_max, self.long_jobs_max)
     }
 
     /// Takes the replies that are there.
@@ -371,6 +401,12 @@ mod tests {
         disk.submit(load(&piece)).unwrap();
         disk.submit(Job::Log(Vec::new())).unwrap();
         assert!(disk.submit(Job::Log(Vec::new())).is_err());
+        let waiting = Backlog {
+            short_count: 1,
+            load_count: 1,
+            append_count: 0,
+        };
+        assert_eq!(disk.backlog(), waiting);
         assert!(matches!(disk.next_job(), Some(Job::Log(_))));
         assert!(matches!(disk.next_job(), Some(Job::Load { .. })));
     }

@@ -16,8 +16,10 @@
 //! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
+//! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
 //! | [`config`], [`cli`], [`log`] | what the operator sets and reads | nothing |
+//! | [`figures`] | numbers as the text of a status page | nothing |
 //!
 //! The first three are the core. They get bytes and the time as arguments and give bytes and
 //! wishes back, so that they can be split at every byte, fuzzed, and simulated from a seed.
@@ -28,6 +30,7 @@ pub mod cli;
 pub mod config;
 pub mod conn;
 pub mod disk;
+pub mod figures;
 pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -40,3 +43,4 @@ pub mod supervisor;
 pub mod sys;
 #[doc(hidden)]
 pub mod testing;
+pub mod workbench;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub struct Log {
     lines: Vec<u8>,
     dropped_count: u64,
+    dropped_total: u64,
     disk: Arc<Disk>,
 }
 
@@ -25,6 +26,7 @@ impl Log {
         Self {
             lines: Vec::new(),
             dropped_count: 0,
+            dropped_total: 0,
             disk,
         }
     }
@@ -33,10 +35,17 @@ impl Log {
     pub fn error(&mut self, line: fmt::Arguments<'_>) {
         if self.lines.len() >= BYTES_MAX {
             self.dropped_count += 1;
+            self.dropped_total += 1;
             return;
         }
         // Writing to memory does not fail.
         let _ = writeln!(self.lines, "swiftd: {line}");
+    }
+
+    /// How many lines have found no room so far.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped_total
     }
 
     /// Hands the lines to the disk thread.

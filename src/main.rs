@@ -15,6 +15,7 @@ use swiftd::plugin::{Extension, Plugins};
 use swiftd::server::{Error, Server};
 use swiftd::supervisor::{self, LeftOut, Role, Worker};
 use swiftd::sys::{crash, threads};
+use swiftd::workbench::Attempt;
 
 /// Something went wrong at run time.
 const RUN_TIME: u8 = 1;
@@ -31,8 +32,12 @@ fn main() -> ExitCode {
     match command {
         Command::Help => print(cli::HELP),
         Command::Version => print(concat!("swiftd ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::CheckPlugin(file) => {
-            let report = check(&file);
+        Command::CheckPlugin {
+            file,
+            is_begun,
+            settings,
+        } => {
+            let report = check(&file, is_begun.then_some(&settings.values));
             let printed = print(&report.text);
             if report.is_good {
                 printed
@@ -40,15 +45,26 @@ fn main() -> ExitCode {
                 ExitCode::from(RUN_TIME)
             }
         }
-        Command::Trial(name, depth) => ExitCode::from(trial::run(&name, depth, None)),
+        Command::Trial {
+            name,
+            depth,
+            settings,
+        } => ExitCode::from(trial::run(&name, depth, &settings.values)),
         Command::Serve(config) => match serve(*config) {
             Ok(code) => ExitCode::from(code),
             Err(error) => fail(RUN_TIME, &error),
         },
-        Command::TryPlugin { .. } => {
-            say("swiftd: this build cannot load plugins");
-            ExitCode::from(RUN_TIME)
-        }
+        Command::TryPlugin {
+            file,
+            request,
+            reload,
+            config,
+        } => try_plugin(Attempt {
+            file,
+            request,
+            reload_count: reload,
+            config: *config,
+        }),
     }
 }
 
@@ -114,6 +130,25 @@ fn plugins(config: &Config, left_out: Vec<LeftOut>) -> Result<Box<dyn Extension>
     threads::register_own();
     let plugins = Plugins::start(list, &config.site.root, config.plugins.clone(), left_out);
     Ok(Box::new(plugins.map_err(Error::Plugins)?))
+}
+
+/// Tries a plugin: what it answers goes to standard output, everything else to standard error.
+fn try_plugin(attempt: Attempt) -> ExitCode {
+    // It names the plugin and the hook if there is no other end.
+    if let Err(error) = crash::install_handler() {
+        return fail(
+            RUN_TIME,
+            &Error::System("cannot handle fatal signals", error),
+        );
+    }
+    let (report, is_good) = match attempt.run(&mut std::io::stdout().lock()) {
+        Ok(outcome) => (outcome.report, outcome.is_good),
+        Err(why) => (why, false),
+    };
+    for line in report.lines() {
+        say(&format!("swiftd: {line}"));
+    }
+    ExitCode::from(if is_good { 0 } else { RUN_TIME })
 }
 
 fn print(text: &str) -> ExitCode {

@@ -73,7 +73,7 @@ fn every_option_of_the_help_is_known() {
     assert!(options.len() > 25);
     for option in options {
         // Those that take no value.
-        let is_flag = matches!(option, "--plugin-optional" | "--supervise");
+        let is_flag = matches!(option, "--plugin-optional" | "--supervise" | "--init");
         if !is_flag && !matches!(option, "--help" | "--version") {
             // Whatever is wrong with it, it is the value.
             let said = complaint(&run(&[option]), 2);
@@ -194,6 +194,20 @@ fn a_wrong_option_is_named_with_its_cure() {
             "needs one request, not 2",
         ),
         (&["--try-plugin", "a.so", " "], "the request is empty"),
+        (
+            &["--try-plugin", "a.so", "GET /"],
+            "\"GET /\": expected METHOD TARGET HTTP/1.1",
+        ),
+        (&["--init"], "--init goes with --check-plugin"),
+        (&["--init=yes"], "--init takes no value"),
+        (
+            &["--check-plugin", "a.so", "b.so"],
+            "--check-plugin takes one file, --init and --set, and nothing else",
+        ),
+        (
+            &["--check-plugin", ""],
+            "--check-plugin \"\": expected a file",
+        ),
         (&["--reload", "3", "."], "--reload goes with --try-plugin"),
         (
             &["--reload", "-1"],
@@ -415,18 +429,18 @@ fn the_trial_of_a_plugin_takes_a_request_instead_of_a_directory() {
             file,
             request,
             reload,
-            values,
-            config_file,
+            config,
         } = parsed(arguments)
         else {
             panic!("{arguments:?}");
         };
         assert_eq!(
-            (file.to_str(), &*request, reload),
-            (Some("a.so"), "GET /x HTTP/1.1", 100)
+            (file.to_str(), &request[..17], reload),
+            (Some("a.so"), &b"GET /x HTTP/1.1\r\n"[..], 100)
         );
-        assert_eq!(values["a"]["k"], "v");
-        assert_eq!(config_file, None);
+        assert_eq!(config.plugins.values["a"]["k"], "v");
+        assert_eq!(config.plugins.config_file, None);
+        assert_eq!(config.site.root, Path::new(""));
     }
     let command = parsed(&[
         "--try-plugin",
@@ -437,6 +451,35 @@ fn the_trial_of_a_plugin_takes_a_request_instead_of_a_directory() {
     ]);
     assert_eq!(command.config_file(), Some(Path::new("c.toml")));
     assert!(matches!(command, Command::TryPlugin { reload: 0, .. }));
+    let command = parsed(&["--root", "www", "GET / HTTP/1.1", "--try-plugin", "a.so"]);
+    let Command::TryPlugin { config, .. } = command else {
+        panic!("{command:?}");
+    };
+    assert_eq!(config.site.root, Path::new("www"));
+}
+
+#[test]
+fn the_check_of_a_plugin_takes_a_file_and_what_plugins_are_told() {
+    for (arguments, wanted) in [
+        (&["--check-plugin", "a.so"][..], false),
+        (
+            &["--init", "--set=plugin.a.k=v", "--check-plugin=a.so"],
+            true,
+        ),
+    ] {
+        let Command::CheckPlugin {
+            file,
+            is_begun,
+            settings,
+        } = parsed(arguments)
+        else {
+            panic!("{arguments:?}");
+        };
+        assert_eq!((file.to_str(), is_begun), (Some("a.so"), wanted));
+        assert_eq!(settings.values.contains_key("a"), wanted);
+    }
+    let command = parsed(&["--check-plugin", "a.so", "--config", "c.toml"]);
+    assert_eq!(command.config_file(), Some(Path::new("c.toml")));
 }
 
 #[test]

@@ -17,11 +17,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("files", &["conn", "disk", "handler", "http", "sys"]),
     ("config", &["conn", "files", "sys"]),
     ("cli", &["config", "plugin", "server", "sys"]),
-    ("plugin", &["config", "conn", "http", "supervisor", "sys"]),
+    ("figures", &[]),
+    (
+        "plugin",
+        &["config", "conn", "figures", "http", "supervisor", "sys"],
+    ),
     (
         "server",
         &[
-            "config", "conn", "disk", "files", "handler", "http", "log", "plugin", "sys",
+            "config", "conn", "disk", "figures", "files", "handler", "http", "log", "plugin", "sys",
         ],
     ),
     ("supervisor", &["sys"]),

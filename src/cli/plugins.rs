@@ -1,20 +1,33 @@
 //! What the command line says about plugins.
 
-use super::{Command, Error, Given};
+use super::{Command, Error, Given, request};
 use crate::config::{Config, PluginValue};
 use crate::plugin::trial::Depth;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// What `--try-plugin` and its companions say.
+/// What `--try-plugin`, `--check-plugin` and their companions say.
 #[derive(Default)]
 pub(super) struct Trial {
     pub(super) file: Option<PathBuf>,
     pub(super) reload: Option<u32>,
+    pub(super) checked: Option<PathBuf>,
+    pub(super) is_begun: bool,
+    /// This process is a child that tries a plugin.
+    pub(super) child: Option<(String, Depth)>,
 }
 
 impl Trial {
+    /// Whether any of them was given.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.file.is_some()
+            || self.reload.is_some()
+            || self.checked.is_some()
+            || self.is_begun
+            || self.child.is_some()
+    }
+
     pub(super) fn set_reload(&mut self, value: &OsStr) -> Result<(), Error> {
         let name = "reload";
         let number = Given { name, value }.number(0, 1_000_000)?;
@@ -27,6 +40,17 @@ impl Trial {
         arguments: Vec<OsString>,
         config: Config,
     ) -> Result<Command, Error> {
+        if let Some((name, depth)) = self.child {
+            let settings = Box::new(config.plugins);
+            return Ok(Command::Trial {
+                name,
+                depth,
+                settings,
+            });
+        }
+        if self.checked.is_some() || self.is_begun {
+            return self.check(&arguments, config);
+        }
         let file = self
             .file
             .ok_or_else(|| Error("--reload goes with --try-plugin".into()))?;
@@ -39,15 +63,27 @@ impl Trial {
         let request = request
             .into_string()
             .map_err(|request| Error(format!("{request:?}: expected a request in UTF-8")))?;
-        if request.trim().is_empty() {
-            return Err(Error("the request is empty; try: 'GET / HTTP/1.1'".into()));
-        }
         Ok(Command::TryPlugin {
             file,
-            request,
+            request: request::parse(&request)?,
             reload: self.reload.unwrap_or(0),
-            values: config.plugins.values,
-            config_file: config.plugins.config_file,
+            config: Box::new(config),
+        })
+    }
+
+    fn check(self, arguments: &[OsString], config: Config) -> Result<Command, Error> {
+        let file = self
+            .checked
+            .ok_or_else(|| Error("--init goes with --check-plugin".into()))?;
+        if self.file.is_some() || self.reload.is_some() || !arguments.is_empty() {
+            return Err(Error(
+                "--check-plugin takes one file, --init and --set, and nothing else".into(),
+            ));
+        }
+        Ok(Command::CheckPlugin {
+            file,
+            is_begun: self.is_begun,
+            settings: Box::new(config.plugins),
         })
     }
 }
@@ -75,7 +111,7 @@ pub(super) fn on_or_off(option: &str, value: &OsStr) -> Result<bool, Error> {
 
 /// How far a child goes that was started to try a library out, if this option says so.
 pub(super) fn child_of_trial(option: &str) -> Option<Depth> {
-    [Depth::Load, Depth::Unload]
+    [Depth::Load, Depth::Unload, Depth::Begin]
         .into_iter()
         .find(|depth| depth.option() == option)
 }

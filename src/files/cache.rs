@@ -74,6 +74,18 @@ impl Cache {
         }
     }
 
+    /// How many entries it has, their memory in bytes, and the files that they hold open.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize, usize) {
+        (self.ring.len(), self.bytes, self.descriptors)
+    }
+
+    /// What it may have.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     /// How long an entry is believed, milliseconds.
     #[must_use]
     pub fn trust_ms(&self) -> u64 {

@@ -35,10 +35,31 @@ pub struct Store {
     asked: HashMap<Box<[u8]>, Vec<Id>>,
     /// How many of them there are.
     asker_count: usize,
+    hits: u64,
+    misses: u64,
     /// The answer for the connection that is being woken.
     delivered: Option<Arc<Found>>,
     /// The loop's clock, milliseconds.
     now: u64,
+}
+
+/// What a status page tells of the files.
+#[derive(Copy, Clone, Debug)]
+pub struct Figures {
+    /// Look-ups that the cache answered.
+    pub hits: u64,
+    /// Look-ups that it could not answer.
+    pub misses: u64,
+    /// Paths in the cache.
+    pub entry_count: usize,
+    /// Its memory.
+    pub bytes: usize,
+    /// Files that it holds open.
+    pub descriptor_count: usize,
+    /// What it may have.
+    pub bounds: Bounds,
+    /// How many wait for the disk to find something.
+    pub asker_count: usize,
 }
 
 /// How many may wait for the disk to find something. Those who went away meanwhile count, so that
@@ -56,6 +77,8 @@ impl Store {
             disk,
             asked: HashMap::new(),
             asker_count: 0,
+            hits: 0,
+            misses: 0,
             delivered: None,
             now,
         }
@@ -107,6 +130,21 @@ impl Store {
         self.main.site.features()
     }
 
+    /// Numbers for a status page.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let (entry_count, bytes, descriptor_count) = self.cache.size();
+        Figures {
+            hits: self.hits,
+            misses: self.misses,
+            entry_count,
+            bytes,
+            descriptor_count,
+            bounds: self.cache.bounds(),
+            asker_count: self.asker_count,
+        }
+    }
+
     /// Asks the disk thread, which opens the root if that is not `site`.
     fn ask_disk(&mut self, site: Option<Arc<Site>>, key: Key, asker: Id) -> LookUp {
         if self.asker_count == ASKERS_MAX {
@@ -154,11 +192,15 @@ impl Store {
         if let Some(found) = self.cache.get(key, self.now) {
             match found.choose(accepted) {
                 Some(LookUp::Found(file)) if !is_unchanged(&file) => {}
-                Some(answer) => return answer,
+                Some(answer) => {
+                    self.hits += 1;
+                    return answer;
+                }
                 // Clients differ in what they accept; what is remembered is to serve all of them.
                 None => wanted = CodingSet::ALL,
             }
         }
+        self.misses += 1;
         let Some(site) = self.open_root(root) else {
             return self.ask_disk(None, Key::new(root, path), asker);
         };

@@ -4,6 +4,7 @@ use super::generation::{Entry, Generation};
 use super::host::{Call, Subject};
 use super::id::{self, Kind};
 use super::instance::{Instance, Tally};
+use super::request::More;
 use super::resource::Resource;
 use super::runtime::Runtime;
 use crate::conn::{COMEBACKS_MAX, Caller, Exchange, Flow, Point, Why};
@@ -46,8 +47,10 @@ impl Runtime {
         match point {
             Point::HandleSubrequest => self.call_owner(&generation, exchange, caller),
             Point::SubrequestEnd => {
+                let mut clock = clock::monotonic_ms();
                 for &entry in generation.chain(hook) {
-                    let code = self.invoke(&generation, entry, hook, exchange, caller);
+                    let code =
+                        self.invoke_timed(&generation, entry, hook, exchange, caller, &mut clock);
                     // The client has its response, so an error is only told.
                     self.judge(&generation, entry.index, hook, code, exchange);
                 }
@@ -65,34 +68,34 @@ impl Runtime {
         exchange: &mut Exchange,
         caller: Caller<'_>,
     ) -> Flow {
-        let chain = generation.chain(hook);
         let mut place = exchange.resume as usize;
+        let chain = generation.chain(hook);
+        if let Some(first) = chain.get(place)
+            && self.resume(generation, first.index, exchange, caller) != Flow::GoOn
+        {
+            return Flow::Error;
+        }
+        let mut clock = clock::monotonic_ms();
         while let Some(&entry) = chain.get(place) {
-            if self.resume(generation, entry.index, exchange, caller) != Flow::GoOn {
-                return Flow::Error;
+            let code = self.invoke_timed(generation, entry, hook, exchange, caller, &mut clock);
+            if code == abi::GO_ON {
+                // What it began to answer and then passed on is not the next one's.
+                if exchange.response.is_complete() {
+                    exchange.response.clear();
+                }
+                place += 1;
+                continue;
             }
-            let code = self.invoke(generation, entry, hook, exchange, caller);
             let flow = self.judge(generation, entry.index, hook, code, exchange);
-            match flow {
-                Flow::GoOn => {
-                    // What it began to answer and then passed on is not the next one's.
-                    if exchange.response.is_complete() {
-                        exchange.response.clear();
-                    }
-                    place += 1;
-                }
-                Flow::Wait => {
-                    exchange.resume = place as u32;
-                    return flow;
-                }
-                Flow::Finished if hook == Hook::SubrequestStart => {
-                    if let Some(record) = self.requests.get_mut(exchange.ticket) {
-                        record.owner = Some(entry.index);
-                    }
-                    return flow;
-                }
-                _ => return flow,
+            if flow == Flow::Wait {
+                exchange.resume = place as u32;
+            } else if flow == Flow::Finished
+                && hook == Hook::SubrequestStart
+                && let Some(record) = self.requests.get_mut(exchange.ticket)
+            {
+                record.owner = Some(entry.index);
             }
+            return flow;
         }
         Flow::GoOn
     }
@@ -142,11 +145,12 @@ impl Runtime {
         if record.waiting.take() != Some(index) {
             return Flow::GoOn;
         }
-        record.told.clear();
-        record.told.extend(record.causes.drain(..));
+        let request = record.id;
+        let More { causes, told, .. } = record.more();
+        told.clear();
+        told.extend(causes.drain(..));
         if take(&mut exchange.stream.has_room_event) {
-            let request = record.id;
-            record.told.push_back((abi::cause::ROOM, request));
+            told.push_back((abi::cause::ROOM, request));
         }
         let instance = &generation.instances[usize::from(index)];
         let Some(callee) = instance.guest.callee(Hook::Joblist) else {
@@ -165,8 +169,23 @@ impl Runtime {
         exchange: &mut Exchange,
         caller: Caller<'_>,
     ) -> Code {
+        let mut clock = clock::monotonic_ms();
+        self.invoke_timed(generation, entry, hook, exchange, caller, &mut clock)
+    }
+
+    /// Calls a hook. `clock` is the time before and becomes the time after: one reading serves two
+    /// calls.
+    fn invoke_timed(
+        &mut self,
+        generation: &Rc<Generation>,
+        entry: Entry,
+        hook: Hook,
+        exchange: &mut Exchange,
+        caller: Caller<'_>,
+        clock: &mut u64,
+    ) -> Code {
         let instance = &generation.instances[usize::from(entry.index)];
-        let before = clock::monotonic_ms();
+        let watch = self.bench.is_some().then(|| self.stopwatch());
         let ticket = exchange.ticket;
         let code = entry.callee.call(&mut Call {
             runtime: self,
@@ -177,9 +196,11 @@ impl Runtime {
                 hook,
             }),
         });
-        self.note_time(instance, hook, clock::monotonic_ms() - before);
-        if let Some(record) = self.requests.get_mut(ticket) {
-            record.forget_lent();
+        let before = std::mem::replace(clock, clock::monotonic_ms());
+        self.note_time(instance, hook, *clock - before);
+        self.loans.end();
+        if let Some(watch) = watch {
+            self.trace(watch, instance, hook, ticket, Some(code));
         }
         code
     }
@@ -231,17 +252,25 @@ impl Runtime {
         let Some(record) = self.requests.get_mut(exchange.ticket) else {
             return Err("the request has no record");
         };
-        let is_woken = !record.causes.is_empty() || record.is_queued;
+        let is_queued = record.is_queued;
+        let More {
+            causes,
+            resources,
+            has_outside_waker,
+            ..
+        } = record.more();
+        let first_cause = causes.first().copied();
         let can_wake = if code == abi::WAIT_FOR_FD {
-            record.resources.iter().any(|&own| id::is(own, Kind::Watch))
+            resources.iter().any(|&own| id::is(own, Kind::Watch))
         } else {
-            record.has_outside_waker
+            *has_outside_waker
                 || exchange.stream.wants_room()
-                || record.resources.iter().any(|&own| {
+                || resources.iter().any(|&own| {
                     let found = self.resources.find(own);
                     found.is_some_and(Resource::is_pending)
                 })
         };
+        let is_woken = first_cause.is_some() || is_queued;
         if !can_wake && !is_woken {
             return Err(if code == abi::WAIT_FOR_FD {
                 "WAIT_FOR_FD without a watch of this request: it would wait for ever"
@@ -252,10 +281,9 @@ impl Runtime {
         }
         record.waiting = Some(index);
         record.touched |= 1 << index;
-        let (request, is_lost) = (record.id, !record.causes.is_empty() && !record.is_queued);
-        if is_lost {
+        let request = record.id;
+        if let Some((cause, which)) = first_cause.filter(|_| !is_queued) {
             // It came while the request was not suspended and found nobody to resume.
-            let (cause, which) = record.causes[0];
             self.wake(request, cause, which);
         }
         Ok(())
@@ -271,7 +299,8 @@ impl Runtime {
             (0..generation.instances.len() as u16).filter(|index| touched >> index & 1 == 1)
         {
             let instance = &generation.instances[usize::from(index)];
-            let before = clock::monotonic_ms();
+            let watch = self.stopwatch();
+            let ticket = exchange.ticket;
             instance.guest.reset(
                 &mut Call {
                     runtime: self,
@@ -284,11 +313,8 @@ impl Runtime {
                 },
                 why as u32,
             );
-            self.note_time(
-                instance,
-                Hook::ConnectionReset,
-                clock::monotonic_ms() - before,
-            );
+            self.note_time(instance, Hook::ConnectionReset, watch.ms());
+            self.trace(watch, instance, Hook::ConnectionReset, ticket, None);
         }
         self.let_go(exchange.ticket);
         if let Some(record) = self.requests.get_mut(exchange.ticket) {
@@ -322,14 +348,16 @@ impl Runtime {
         let Some(record) = self.requests.get_mut(ticket) else {
             return;
         };
-        let (resources, data) = (take(&mut record.resources), take(&mut record.data));
+        let more = record.take_more();
         if take(&mut record.is_known) {
             self.outside.forget(record.id);
         }
-        for resource in resources {
+        let Some(more) = more else { return };
+        for resource in more.resources {
             self.drop_resource(resource);
         }
-        let released = data
+        let released = more
+            .data
             .into_iter()
             .map(|kept| (kept.instance, kept.datum.into_release()));
         self.releases.borrow_mut().extend(released);

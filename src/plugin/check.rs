@@ -4,7 +4,9 @@ use super::library::is_name;
 use super::prepare::{Looked, Prepared, Refusal, open_trusted, own_machine, prepare};
 use super::report;
 use super::trial::{Depth, lines, trial_command, verdict};
+use crate::config::PluginValues;
 use std::path::Path;
+use std::process::Command;
 
 /// What was found: one line each, the verdict last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,19 +17,21 @@ pub struct Report {
     pub is_good: bool,
 }
 
-/// Checks a file, as before loading it, and loads it in a child.
+/// Checks a file, as before loading it, and loads it in a child. With `values`, which is what
+/// plugins are told, it is also begun and ended there.
 #[must_use]
-pub fn check(file: &Path) -> Report {
+pub fn check(file: &Path, values: Option<&PluginValues>) -> Report {
     let mut text = String::new();
     let mut add = |line: &str| {
         text.push_str(line);
         text.push('\n');
     };
     let result = check_file(file, &mut add).and_then(|(prepared, name)| {
-        let child = trial_command(&prepared, &name, Depth::Unload)?;
-        let output = { child }.output().map_err(|error| {
-            Refusal::new(format_args!("cannot start a process to try it: {error}"))
-        })?;
+        let output = command(&prepared, &name, values)?
+            .output()
+            .map_err(|error| {
+                Refusal::new(format_args!("cannot start a process to try it: {error}"))
+            })?;
         lines(&output.stderr).lines().for_each(&mut add);
         verdict(output.status, &output.stderr)
     });
@@ -47,12 +51,27 @@ pub fn check(file: &Path) -> Report {
     }
 }
 
+fn command(
+    prepared: &Prepared,
+    name: &str,
+    values: Option<&PluginValues>,
+) -> Result<Command, Refusal> {
+    let Some(values) = values else {
+        return trial_command(prepared, name, Depth::Unload);
+    };
+    let mut command = trial_command(prepared, name, Depth::Begin)?;
+    for (key, value) in values.get(name).into_iter().flatten() {
+        command.arg(format!("--set=plugin.{name}.{key}={value}"));
+    }
+    Ok(command)
+}
+
 fn check_file(file: &Path, add: &mut impl FnMut(&str)) -> Result<(Prepared, String), Refusal> {
     let shown = file.file_name().unwrap_or_default().to_string_lossy();
     let shown = shown.escape_debug().to_string();
     let (opened, _) = open_trusted(file)?;
     let meta = opened.metadata().map_err(Refusal::new)?;
-    let name = name_of(&shown)?;
+    let name = name_of(file)?;
     let machine = own_machine()?;
     match prepare(&name, file, 0, None) {
         Ok(Looked::New(prepared)) => {
@@ -84,8 +103,10 @@ fn check_file(file: &Path, add: &mut impl FnMut(&str)) -> Result<(Prepared, Stri
 
 /// What the plugin in a file must be called: `hello` for `hello.so`, and for `libhello.so`, which
 /// is how cargo names it before it is installed.
-fn name_of(file: &str) -> Result<String, Refusal> {
-    let stem = file.strip_suffix(".so").unwrap_or(file);
+pub(super) fn name_of(file: &Path) -> Result<String, Refusal> {
+    let file = file.file_name().unwrap_or_default().to_string_lossy();
+    let file = file.escape_debug().to_string();
+    let stem = file.strip_suffix(".so").unwrap_or(&file);
     let name = stem.strip_prefix("lib").unwrap_or(stem);
     if is_name(name) {
         return Ok(name.to_owned());

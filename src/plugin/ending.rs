@@ -66,10 +66,17 @@ impl Runtime {
                 instance.name
             ));
         }
-        let Ok(instance) = Rc::try_unwrap(instance) else {
-            // A job that it began in its cleanup is still running; the library stays.
-            self.figures.stuck_count += 1;
-            return;
+        let instance = match Rc::try_unwrap(instance) {
+            Ok(instance) => instance,
+            Err(held) => {
+                // The library stays.
+                let why = "a job that its cleanup began is still running";
+                self.figures.note_stuck(&held.name, held.since, why);
+                if let Some(bench) = &self.bench {
+                    bench.handle_end(&Closed::Stuck(why.into()));
+                }
+                return;
+            }
         };
         let (slot, since) = (instance.guest.slot(), instance.since);
         let library = instance.into_library();
@@ -103,6 +110,9 @@ impl Runtime {
         let closed = library.close();
         crash::leave();
         crash::clear_entry(slot);
+        if let Some(bench) = &self.bench {
+            bench.handle_end(&closed);
+        }
         match closed {
             Closed::Unmapped => {}
             Closed::Resident => {
@@ -112,7 +122,7 @@ impl Runtime {
                 ));
             }
             Closed::Stuck(why) => {
-                self.figures.stuck_count += 1;
+                self.figures.note_stuck(&name, since, &why);
                 self.lines.say(format!(
                     "plugin {name} of generation {since}: it cannot be unmapped: {why}"
                 ));

@@ -215,9 +215,11 @@ impl Runtime {
         hook: Hook,
         call: impl FnOnce(&mut Call<'_>) -> R,
     ) -> R {
-        let before = clock::monotonic_ms();
+        let watch = self.stopwatch();
         let result = call(&mut Call::of_instance(self, instance));
-        self.note_time(instance, hook, clock::monotonic_ms() - before);
+        self.note_time(instance, hook, watch.ms());
+        self.trace(watch, instance, hook, 0, None);
+        self.loans.end();
         result
     }
 

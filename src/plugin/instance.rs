@@ -29,6 +29,8 @@ pub(super) struct Instance {
     pub(super) is_live: Cell<bool>,
     /// Its init has succeeded, so its cleanup is owed.
     pub(super) is_begun: Cell<bool>,
+    /// It has asked for the server's figures.
+    pub(super) reads_figures: Cell<bool>,
 }
 
 /// What an instance has done, for the status page.
@@ -65,6 +67,7 @@ impl Instance {
             tally: Tally::default(),
             is_live: Cell::new(false),
             is_begun: Cell::new(false),
+            reads_figures: Cell::new(false),
         }
     }
 

@@ -6,6 +6,7 @@
 
 use super::reload::Looked;
 use crate::sys::abi::Work;
+use crate::sys::crash;
 use crate::sys::outside::Outside;
 use crate::sys::threads;
 use std::collections::VecDeque;
@@ -19,6 +20,8 @@ pub(super) enum Task {
     /// A plugin's work, unless it has been cancelled before it begins.
     Plugin {
         id: u64,
+        /// The instance's place in the shared page.
+        slot: u16,
         work: Work,
         is_cancelled: Arc<AtomicBool>,
     },
@@ -152,12 +155,15 @@ impl Shared {
             let finished = match task {
                 Task::Plugin {
                     id,
+                    slot,
                     work,
                     is_cancelled,
                 } => {
                     let is_cancelled = is_cancelled.load(Ordering::Acquire);
                     if !is_cancelled {
+                        crash::enter_job(slot);
                         work.run();
+                        crash::leave_job();
                     }
                     Finished::Plugin { id, is_cancelled }
                 }

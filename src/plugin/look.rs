@@ -18,12 +18,21 @@ use std::sync::Arc;
 
 /// What the look is to find out, and what there is already.
 pub(super) struct Question {
-    pub(super) list: PathBuf,
+    pub(super) wanted: Wanted,
     pub(super) settings: PluginSettings,
     pub(super) running: Vec<Running>,
     pub(super) left_out: Vec<LeftOut>,
     /// The number of the generation that would follow.
     pub(super) number: u64,
+}
+
+/// Which plugins are to run.
+#[derive(Clone)]
+pub(super) enum Wanted {
+    /// Those that this file lists.
+    List(PathBuf),
+    /// This one, which is tried out: it is new each time.
+    File { name: String, file: PathBuf },
 }
 
 /// A plugin that runs.
@@ -77,7 +86,45 @@ impl Question {
     }
 
     fn find(&self, warnings: &mut Vec<String>) -> Result<Plan, Rejection> {
-        let list = self.list.display();
+        match &self.wanted {
+            Wanted::List(list) => self.find_listed(list, warnings),
+            Wanted::File { name, file } => self.find_one(name, file, warnings),
+        }
+    }
+
+    fn find_one(
+        &self,
+        name: &str,
+        file: &Path,
+        warnings: &mut Vec<String>,
+    ) -> Result<Plan, Rejection> {
+        let values = self.settings.reload_values();
+        let values = values.map_err(|error| Rejection {
+            why: error.to_string(),
+            is_passing: false,
+        });
+        let values = values?.remove(name).unwrap_or_default();
+        let prepared = match prepare(name, file, self.number, None) {
+            Ok(library::Looked::New(prepared)) => prepared,
+            Ok(library::Looked::Same(_)) => unreachable!("there was nothing before"),
+            Err(refusal) => return Err(refusal.into()),
+        };
+        warnings.extend(prepared.warnings.iter().cloned());
+        self.try_out(name, &prepared)?;
+        let source = Source::Copy(Arc::new(prepared));
+        let name = name.to_owned();
+        Ok(Plan {
+            steps: vec![Step {
+                name,
+                values,
+                source,
+            }],
+            left_out: Vec::new(),
+        })
+    }
+
+    fn find_listed(&self, path: &Path, warnings: &mut Vec<String>) -> Result<Plan, Rejection> {
+        let list = path.display();
         let trust = |path: &Path, _opened: &Opened| {
             let (_file, found) = open_trusted(path).map_err(|refusal| refusal.to_string())?;
             warnings.extend(found);
@@ -87,7 +134,7 @@ impl Question {
             why,
             is_passing: false,
         };
-        let bytes = match config::read(&self.list, trust) {
+        let bytes = match config::read(path, trust) {
             Ok(Some(bytes)) => bytes,
             Ok(None) if self.running.is_empty() => {
                 return Err(lasting(format!("{list}: there is no such file")));
@@ -99,16 +146,16 @@ impl Question {
             }
             Err(error) => return Err(lasting(format!("{list}: {error}"))),
         };
-        let entries = config::parse(&bytes).map_err(|error| lasting(error.describe(&self.list)))?;
+        let entries = config::parse(&bytes).map_err(|error| lasting(error.describe(path)))?;
         let mut values = self
             .settings
             .reload_values()
             .map_err(|error| lasting(error.to_string()))?;
-        self.warn_of_strangers(&values, &entries, warnings);
+        warn_of_strangers(path, &values, &entries, warnings);
         let mut plan = Plan::default();
         for entry in entries {
             let own = values.remove(&entry.name).unwrap_or_default();
-            match self.step(&entry, own, warnings)? {
+            match self.step(path, &entry, own, warnings)? {
                 Some(step) => plan.steps.push(step),
                 None => plan.left_out.push(entry.name),
             }
@@ -116,25 +163,10 @@ impl Question {
         Ok(plan)
     }
 
-    fn warn_of_strangers(
-        &self,
-        values: &PluginValues,
-        entries: &[Entry],
-        warnings: &mut Vec<String>,
-    ) {
-        for name in values.keys() {
-            if !entries.iter().any(|entry| entry.name == *name) {
-                warnings.push(format!(
-                    "values for plugin.{name}, which {} does not list",
-                    self.list.display()
-                ));
-            }
-        }
-    }
-
     /// One line of the list; `None` if the plugin is left out.
     fn step(
         &self,
+        list: &Path,
         entry: &Entry,
         values: BTreeMap<String, String>,
         warnings: &mut Vec<String>,
@@ -146,7 +178,7 @@ impl Question {
         let previous = running.map(|running| &*running.prepared);
         let file = entry.library();
         let looked = prepare(&entry.name, &file, self.number, previous)
-            .map_err(|refusal| self.rejection(entry, &refusal))?;
+            .map_err(|refusal| Rejection::from(refusal).at(list, entry))?;
         let source = match looked {
             library::Looked::Same(_) => Source::Running,
             library::Looked::New(prepared) => {
@@ -163,7 +195,8 @@ impl Question {
                     return Ok(None);
                 }
                 warnings.extend(prepared.warnings.iter().cloned());
-                self.try_out(entry, &prepared)?;
+                self.try_out(&entry.name, &prepared)
+                    .map_err(|rejection| rejection.at(list, entry))?;
                 Source::Copy(Arc::new(prepared))
             }
         };
@@ -175,24 +208,52 @@ impl Question {
     }
 
     /// Loads it in a child, so that a constructor that crashes kills nobody else.
-    fn try_out(&self, entry: &Entry, prepared: &Prepared) -> Result<(), Rejection> {
+    fn try_out(&self, name: &str, prepared: &Prepared) -> Result<(), Rejection> {
         if !self.settings.try_load {
             return Ok(());
         }
-        let tried = trial_command(prepared, &entry.name, Depth::Load).and_then(|mut command| {
+        let tried = trial_command(prepared, name, Depth::Load).and_then(|mut command| {
             let output = command
                 .output()
                 .map_err(|error| Refusal::new(format!("cannot start a child: {error}")))?;
             verdict(output.status, &output.stderr)
         });
-        tried.map_err(|refusal| self.rejection(entry, &refusal))
+        tried.map_err(Rejection::from)
     }
+}
 
-    fn rejection(&self, entry: &Entry, refusal: &Refusal) -> Rejection {
-        let (list, line) = (self.list.display(), entry.line);
-        Rejection {
-            why: format!("{list}:{line}: {}: {refusal}", entry.name),
+fn warn_of_strangers(
+    list: &Path,
+    values: &PluginValues,
+    entries: &[Entry],
+    warnings: &mut Vec<String>,
+) {
+    let list = list.display();
+    for name in values.keys() {
+        if !entries.iter().any(|entry| entry.name == *name) {
+            warnings.push(format!(
+                "values for plugin.{name}, which {list} does not list"
+            ));
+        }
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            why: refusal.to_string(),
             is_passing: refusal.is_passing(),
+        }
+    }
+}
+
+impl Rejection {
+    /// With the place of the plugin in the list.
+    fn at(self, list: &Path, entry: &Entry) -> Self {
+        let (list, line) = (list.display(), entry.line);
+        Self {
+            why: format!("{list}:{line}: {}: {}", entry.name, self.why),
+            ..self
         }
     }
 }

@@ -6,16 +6,18 @@
 //! | `look`, [`prepare`], [`permissions`], [`elf`], [`identity`] | what has changed on disk; a checked copy of it |
 //! | [`library`], `instance`, `generation` | a mapped library; one with its state; an ordered list of them |
 //! | `reload`, `attempt` | look → load → init → hand over → swap → drain |
+//! | [`trial`], `rehearsal`, [`check`] | loading, beginning and ending one in a child first |
 //! | `ending` | what becomes of an instance that nobody refers to |
 //! | `chain` | the hooks of a request, called at their moments |
 //! | `host`, `body` | what a plugin may ask for during a call |
 //! | `runtime`, `events` | what there is between calls, and what happens there |
 //! | `request`, `resource`, `inner`, `jobs`, `id` | what is waited for, by whom |
-//! | `figures`, `lines` | what the status page and the log are told |
+//! | `figures`, `lines`, `bench` | what the status page, the log and who tries a plugin are told |
 //!
 //! INVARIANT: the loop's thread calls plugins, one at a time, and never from inside a host function.
 
 mod attempt;
+mod bench;
 mod body;
 mod chain;
 pub mod check;
@@ -36,6 +38,7 @@ mod lines;
 mod look;
 pub mod permissions;
 pub mod prepare;
+mod rehearsal;
 mod reload;
 mod report;
 mod request;
@@ -44,6 +47,7 @@ mod runtime;
 pub mod trial;
 pub mod watch;
 
+pub use bench::Bench;
 pub use inner::InnerRequest;
 pub use resource::InnerReply;
 
@@ -52,12 +56,14 @@ use crate::conn::{Caller, Exchange, Flow, Hooks, Id, NoHooks, Point, Why};
 use crate::supervisor::LeftOut;
 use crate::sys::clock;
 use crate::sys::poll::{Poll, Readiness};
+use look::Wanted;
 use reload::Reload;
 use runtime::Runtime;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Keys of the poll that belong to plugins.
 #[derive(Copy, Clone, Debug)]
@@ -157,12 +163,9 @@ impl Plugins {
         settings: PluginSettings,
         left_out: Vec<LeftOut>,
     ) -> Result<Self, String> {
-        let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
-        let mut runtime =
-            Runtime::new().map_err(|error| format!("cannot make an eventfd: {error}"))?;
-        runtime.root = root.as_os_str().as_bytes().into();
+        let mut runtime = runtime(root)?;
         let is_optional = settings.is_optional;
-        let list = std::path::absolute(&list).unwrap_or(list);
+        let list = Wanted::List(absolute(&list));
         let mut reload = Reload::new(list, settings, left_out, clock::monotonic_ms());
         match reload.start(&mut runtime) {
             Ok(()) => {}
@@ -174,12 +177,46 @@ impl Plugins {
             // What the plugin itself said of it is a part of the reason.
             Err(why) => {
                 let mut said = runtime.lines.take();
-                said.insert(0, why);
+                said.push(format!("plugins: {why}"));
                 return Err(said.join("\n"));
             }
         }
         Ok(Self { runtime, reload })
     }
+
+    /// Loads the one plugin in `file`, to be tried out. What becomes of it is told to `bench`.
+    ///
+    /// # Errors
+    /// It could not be loaded, and why.
+    pub fn try_out(
+        file: &Path,
+        root: &Path,
+        settings: PluginSettings,
+        bench: Rc<Bench>,
+    ) -> Result<Self, String> {
+        let mut runtime = runtime(root)?;
+        runtime.bench = Some(bench);
+        let name = check::name_of(file).map_err(|refusal| refusal.to_string())?;
+        let file = absolute(file);
+        let wanted = Wanted::File { name, file };
+        let mut reload = Reload::new(wanted, settings, Vec::new(), clock::monotonic_ms());
+        if let Err(why) = reload.start(&mut runtime) {
+            // What the plugin itself has said may be the better reason.
+            let lines = runtime.lines.take().into_iter();
+            return Err(lines.chain([why]).collect::<Vec<_>>().join("\n"));
+        }
+        Ok(Self { runtime, reload })
+    }
+}
+
+fn runtime(root: &Path) -> Result<Runtime, String> {
+    let mut runtime = Runtime::new().map_err(|error| format!("cannot make an eventfd: {error}"))?;
+    runtime.root = absolute(root).as_os_str().as_bytes().into();
+    Ok(runtime)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 impl Hooks for Plugins {
@@ -224,7 +261,8 @@ impl Extension for Plugins {
     }
 
     fn due(&self) -> Option<u64> {
-        if self.runtime.has_work() {
+        let is_asked = |bench: &Rc<Bench>| bench.wants_reload();
+        if self.runtime.has_work() || self.runtime.bench.as_ref().is_some_and(is_asked) {
             return Some(0);
         }
         let due = self.reload.due(&self.runtime);
@@ -235,6 +273,14 @@ impl Extension for Plugins {
 
     fn advance(&mut self, now: u64) {
         self.runtime.advance(now);
+        if self
+            .runtime
+            .bench
+            .as_ref()
+            .is_some_and(|bench| bench.take_reload())
+        {
+            self.reload.force(now);
+        }
         self.reload.advance(now, &mut self.runtime);
         self.runtime.end_leaving();
     }

@@ -10,7 +10,7 @@ use super::generation::Generation;
 use super::instance::Instance;
 use super::jobs::Task;
 pub(super) use super::look::Looked;
-use super::look::{Plan, Question, Running, Source};
+use super::look::{Plan, Question, Running, Source, Wanted};
 use super::runtime::Runtime;
 use super::watch::{Schedule, Task as Chore};
 use crate::config::PluginSettings;
@@ -20,12 +20,11 @@ use crate::sys::crash::Hook;
 use crate::sys::small_file;
 use crate::sys::watch::{DirectoryWatch, Heard};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 
 /// Everything about replacing generations.
 pub(super) struct Reload {
-    list: PathBuf,
+    wanted: Wanted,
     settings: PluginSettings,
     left_out: Vec<LeftOut>,
     watch: Option<DirectoryWatch>,
@@ -56,18 +55,27 @@ const RETRY_MS: u64 = 100;
 
 impl Reload {
     pub(super) fn new(
-        list: PathBuf,
+        wanted: Wanted,
         settings: PluginSettings,
         left_out: Vec<LeftOut>,
         now: u64,
     ) -> Self {
         // Before the first look, so that nothing between the two is missed.
-        let watch = DirectoryWatch::new(&list).ok();
-        let is_watching = watch.as_ref().is_some_and(DirectoryWatch::is_watching);
+        let watch = match &wanted {
+            Wanted::List(list) => DirectoryWatch::new(list).ok(),
+            Wanted::File { .. } => None,
+        };
+        let is_watching = match &watch {
+            Some(watch) => watch.is_watching(),
+            // Nothing is to be watched anew.
+            None => matches!(wanted, Wanted::File { .. }),
+        };
         let mut schedule = Schedule::new(now, is_watching);
-        schedule.handle_identity(now, small_file::identify(&list).unwrap_or_default());
+        if let Wanted::List(list) = &wanted {
+            schedule.handle_identity(now, small_file::identify(list).unwrap_or_default());
+        }
         Self {
-            list,
+            wanted,
             settings,
             left_out,
             watch,
@@ -194,8 +202,11 @@ impl Reload {
                     return;
                 }
                 Chore::Identify => {
+                    let Wanted::List(list) = &self.wanted else {
+                        continue;
+                    };
                     // One stat of a path that is looked at every few seconds, so in memory.
-                    let identity = small_file::identify(&self.list).unwrap_or_default();
+                    let identity = small_file::identify(list).unwrap_or_default();
                     if self.schedule.handle_identity(now, identity) {
                         self.watch_anew(now);
                     }
@@ -221,7 +232,7 @@ impl Reload {
             values: instance.values.clone(),
         });
         Question {
-            list: self.list.clone(),
+            wanted: self.wanted.clone(),
             settings: self.settings.clone(),
             running: running.collect(),
             left_out: self.left_out.clone(),
@@ -276,18 +287,28 @@ impl Reload {
         }
         let replaced = gone.iter().filter(|own| new.find(&own.name).is_some());
         let replaced = replaced.count();
-        runtime.lines.say(format!(
-            "plugins: generation {number} with {} ({} added, {replaced} replaced, {} kept, {} \
+        let is_told = runtime
+            .bench
+            .as_ref()
+            .is_none_or(|bench| bench.is_tracing());
+        if is_told {
+            runtime.lines.say(format!(
+                "plugins: generation {number} with {} ({} added, {replaced} replaced, {} kept, {} \
              removed) in {} ms",
-            new.instances.len(),
-            made.len() - replaced,
-            new.instances.len() - made.len(),
-            gone.len() - replaced,
-            began.elapsed().as_millis()
-        ));
+                new.instances.len(),
+                made.len() - replaced,
+                new.instances.len() - made.len(),
+                gone.len() - replaced,
+                began.elapsed().as_millis()
+            ));
+        }
+        if let Some(bench) = &runtime.bench {
+            bench.handle_swap(number);
+        }
         runtime.figures.reloads += 1;
         runtime.figures.rejection = None;
         drop(gone);
+        runtime.refresh_wanted();
         runtime.refresh_trigger();
         self.draining.push((Rc::downgrade(&old), runtime.now));
         Ok(())
@@ -342,8 +363,12 @@ fn reject(why: &str, runtime: &mut Runtime) {
     runtime.lines.say(format!(
         "reload rejected: {why}; keeping generation {number}"
     ));
+    if let Some(bench) = &runtime.bench {
+        bench.handle_rejection(why);
+    }
     runtime.figures.rejections += 1;
     runtime.figures.rejection = Some(why.to_owned());
+    runtime.refresh_wanted();
 }
 
 impl Runtime {

@@ -11,45 +11,49 @@ use crate::sys::abi::Datum;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// A request that plugins have seen.
+/// A request that plugins have seen. Most only pass through, so what few need is apart.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) id: u64,
     pub(super) generation: Rc<Generation>,
     pub(super) connection: conn::Id,
+    /// Instances that keep something for it or were suspended, one bit each.
+    pub(super) touched: u64,
+    /// When its first hook was called, microseconds.
+    pub(super) began_us: u64,
+    more: Option<Box<More>>,
     /// Which instance claimed it.
     pub(super) owner: Option<u16>,
     /// Which instance is suspended.
     pub(super) waiting: Option<u16>,
+    /// Its plugins have been told that it ended; only subrequest_end may follow.
+    pub(super) ended: Option<conn::Why>,
     /// It is in the queue of those to be resumed.
     pub(super) is_queued: bool,
+    /// Its id has been handed out.
+    pub(super) is_known: bool,
+    /// How many requests it is inside of.
+    pub(super) depth: u8,
+}
+
+/// What plugins have asked for a request.
+#[derive(Debug, Default)]
+pub(super) struct More {
     /// What happened since the last resumption.
     pub(super) causes: Vec<(u32, u64)>,
     /// What the resumed hook may ask for.
     pub(super) told: VecDeque<(u32, u64)>,
-    /// `deadline` was called: somebody outside will wake it.
-    pub(super) has_outside_waker: bool,
-    /// Its id has been handed out.
-    pub(super) is_known: bool,
-    /// Instances that keep something for it or were suspended, one bit each.
-    pub(super) touched: u64,
     pub(super) data: Vec<Kept>,
     /// Timers, watches, jobs, children and subrequests of it.
     pub(super) resources: Vec<u64>,
     pub(super) user: Vec<u8>,
-    /// Bytes that were handed out and must stay until the hook returns.
-    pub(super) lent: Vec<Box<[u8]>>,
-    /// Buffers that were replaced while bytes of them may be in use.
-    pub(super) replaced: Vec<Vec<u8>>,
-    /// How many requests it is inside of.
-    pub(super) depth: u8,
+    /// `deadline` was called: somebody outside will wake it.
+    pub(super) has_outside_waker: bool,
     /// How many inner requests it has made.
     pub(super) inner_count: u8,
-    /// When its first hook was called, microseconds.
-    pub(super) began_us: u64,
-    /// Its plugins have been told that it ended; only subrequest_end may follow.
-    pub(super) ended: Option<conn::Why>,
 }
+
+const _: () = assert!(size_of::<Record>() <= 72);
 
 /// A pointer that the server keeps for an instance.
 #[derive(Debug)]
@@ -69,36 +73,54 @@ impl Record {
             id,
             generation,
             connection,
+            touched: 0,
+            began_us,
+            more: None,
             owner: None,
             waiting: None,
-            is_queued: false,
-            causes: Vec::new(),
-            told: VecDeque::new(),
-            has_outside_waker: false,
-            is_known: false,
-            touched: 0,
-            data: Vec::new(),
-            resources: Vec::new(),
-            user: Vec::new(),
-            lent: Vec::new(),
-            replaced: Vec::new(),
-            depth: 0,
-            inner_count: 0,
-            began_us,
             ended: None,
+            is_queued: false,
+            is_known: false,
+            depth: 0,
         }
     }
 
+    /// What plugins have asked for, if they have.
+    pub(super) fn asked(&self) -> Option<&More> {
+        self.more.as_deref()
+    }
+
+    /// The same, to add to it.
+    pub(super) fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    /// The same, to let it go.
+    pub(super) fn take_more(&mut self) -> Option<Box<More>> {
+        self.more.take()
+    }
+}
+
+/// What must stay where it is until the hook returns.
+#[derive(Debug, Default)]
+pub(super) struct Loans {
+    /// Bytes that were made for the plugin.
+    made: Vec<Box<[u8]>>,
+    /// Buffers that were replaced while bytes of them may be in use.
+    pub(super) replaced: Vec<Vec<u8>>,
+}
+
+impl Loans {
     /// Bytes that stay until the hook returns.
     pub(super) fn lend(&mut self, bytes: Vec<u8>) -> &[u8] {
-        self.lent.push(bytes.into());
-        self.lent.last().map_or(&[], |bytes| bytes)
+        self.made.push(bytes.into());
+        self.made.last().map_or(&[], |bytes| bytes)
     }
 
     /// The hook has returned.
-    pub(super) fn forget_lent(&mut self) {
-        if !self.lent.is_empty() {
-            self.lent.clear();
+    pub(super) fn end(&mut self) {
+        if !self.made.is_empty() {
+            self.made.clear();
         }
         if !self.replaced.is_empty() {
             self.replaced.clear();
@@ -148,5 +170,20 @@ impl Requests {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
         self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lent_stays_until_the_call_has_returned() {
+        let mut loans = Loans::default();
+        let first = loans.lend(b"one".to_vec()).as_ptr();
+        loans.lend(b"two".to_vec());
+        assert_eq!(loans.made[0].as_ptr(), first);
+        loans.end();
+        assert!(loans.made.is_empty());
     }
 }

@@ -4,6 +4,7 @@
 //! `host`. INVARIANT: no method that `host` uses calls into a plugin.
 
 use super::Keys;
+use super::bench::Bench;
 use super::ending::Closing;
 use super::figures::Figures;
 use super::generation::Generation;
@@ -12,7 +13,7 @@ use super::inner::Descent;
 use super::instance::Instance;
 use super::jobs::Jobs;
 use super::lines::Lines;
-use super::request::{Kept, Record, Requests};
+use super::request::{Kept, Loans, Record, Requests};
 use super::resource::{Resource, Resources, What};
 use crate::conn;
 use crate::sys::abi::{self, Release};
@@ -42,6 +43,7 @@ pub(super) struct Runtime {
     pub(super) now: u64,
     pub(super) current: Rc<Generation>,
     pub(super) requests: Requests,
+    pub(super) loans: Loans,
     pub(super) resources: Resources,
     pub(super) timers: Heap<u64, u32>,
     /// What is kept for connections.
@@ -69,6 +71,8 @@ pub(super) struct Runtime {
     pub(super) trigger_due: Option<u64>,
     /// Children that were killed and have not been reaped; nobody asks for them any more.
     pub(super) dying: Vec<Child>,
+    /// Who looks on while a plugin is tried out.
+    pub(super) bench: Option<Rc<Bench>>,
 }
 
 impl Runtime {
@@ -87,6 +91,7 @@ impl Runtime {
             now: clock::monotonic_ms(),
             current: Rc::new(Generation::new(0, Vec::new())),
             requests: Requests::new(),
+            loans: Loans::default(),
             resources: Resources::new(),
             timers: Heap::new(),
             kept: HashMap::new(),
@@ -104,6 +109,7 @@ impl Runtime {
             forgotten_count: 0,
             trigger_due: None,
             dying: Vec::new(),
+            bench: None,
         })
     }
 
@@ -162,8 +168,9 @@ impl Runtime {
         let Some(record) = self.requests.find_mut(request) else {
             return false;
         };
-        if !record.causes.contains(&(cause, which)) {
-            record.causes.push((cause, which));
+        let causes = &mut record.more().causes;
+        if !causes.contains(&(cause, which)) {
+            causes.push((cause, which));
         }
         if !record.is_queued {
             record.is_queued = true;
@@ -189,7 +196,7 @@ impl Runtime {
     /// A resource of a request has ended by itself.
     pub(super) fn unbind(&mut self, request: u64, resource: u64) {
         if let Some(record) = self.requests.find_mut(request) {
-            record.resources.retain(|&own| own != resource);
+            record.more().resources.retain(|&own| own != resource);
         }
     }
 

@@ -7,7 +7,9 @@
 
 use super::library::{Closed, Library, load};
 use super::prepare::{Prepared, Refusal};
+use super::rehearsal::rehearse;
 use super::report;
+use crate::config::PluginValues;
 use crate::sys::process;
 use std::fs::File;
 use std::io::Write;
@@ -35,8 +37,10 @@ const GOOD: &str = "good";
 pub enum Depth {
     /// Load it, as before a reload.
     Load,
-    /// Load it, report, use it if the child knows how to, and unmap it.
+    /// Load it, report, and unmap it.
     Unload,
+    /// The same, and begin and end it before it is unmapped.
+    Begin,
 }
 
 impl Depth {
@@ -46,12 +50,10 @@ impl Depth {
         match self {
             Self::Load => "trial-load",
             Self::Unload => "trial-unload",
+            Self::Begin => "trial-begin",
         }
     }
 }
-
-/// Uses a library that is loaded: runs what it does at its start and its end.
-pub type Use<'a> = &'a dyn Fn(&Library) -> Result<(), String>;
 
 /// The command that tries a checked copy; its standard error is a pipe. Whoever runs it reads that
 /// to the end, waits for the child, and asks [`verdict`].
@@ -114,11 +116,12 @@ pub(super) fn lines(said: &[u8]) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// What the child does: loads the copy that is its standard input. Returns its exit code.
+/// What the child does: loads the copy that is its standard input. `values` is what plugins are
+/// told. Returns its exit code.
 #[must_use]
-pub fn run(name: &str, depth: Depth, usage: Option<Use<'_>>) -> u8 {
+pub fn run(name: &str, depth: Depth, values: &PluginValues) -> u8 {
     process::expect_the_worst(TRIAL_SECONDS);
-    match try_it(name, depth, usage) {
+    match try_it(name, depth, values) {
         Ok(()) => {
             tell(GOOD, "");
             0
@@ -130,7 +133,7 @@ pub fn run(name: &str, depth: Depth, usage: Option<Use<'_>>) -> u8 {
     }
 }
 
-fn try_it(name: &str, depth: Depth, usage: Option<Use<'_>>) -> Result<(), String> {
+fn try_it(name: &str, depth: Depth, values: &PluginValues) -> Result<(), String> {
     let copy = std::io::stdin().as_fd().try_clone_to_owned();
     let copy = copy.map_err(|error| format!("no copy was handed over: {error}"))?;
     // Whoever started this knows which file it is, this child does not.
@@ -151,19 +154,29 @@ fn try_it(name: &str, depth: Depth, usage: Option<Use<'_>>) -> Result<(), String
     for line in report::of_library(&library) {
         tell(LINE, &line);
     }
-    if let Some(usage) = usage {
-        tell(DOING, "init and cleanup ran");
-        usage(&library)?;
-        tell(LINE, &report::line("init", "init and cleanup", true));
-    }
-    tell(DOING, "being unmapped");
-    let found = match library.close() {
+    let closed = if depth == Depth::Begin {
+        begin(library, name, values)?
+    } else {
+        tell(DOING, "being unmapped");
+        library.close()
+    };
+    let found = match closed {
         Closed::Unmapped => "nothing of it is left",
         Closed::Resident => "stays, as it wishes",
         Closed::Stuck(why) => return Err(format!("each reload would leave it behind: {why}")),
     };
     tell(LINE, &report::line("unmapped", found, true));
     Ok(())
+}
+
+fn begin(library: Library, name: &str, values: &PluginValues) -> Result<Closed, String> {
+    tell(DOING, "being begun and ended");
+    let values = values.get(name).cloned().unwrap_or_default();
+    let mut log = |line: &str| tell(LINE, &report::line("log", line, false));
+    let closed = rehearse(library, values, &mut log)?;
+    let hooks = "init, set_default and cleanup";
+    tell(LINE, &report::line("begun", hooks, true));
+    Ok(closed)
 }
 
 /// Writes a line. If nobody reads, there is nobody to tell.

@@ -71,10 +71,12 @@ impl Server {
 
     /// A new connection: most have their request with them, so it is driven at once, and those
     /// that are answered and closed by then never cost a registration.
-    fn admit(&mut self, socket: OwnedFd) {
+    pub(super) fn admit(&mut self, socket: OwnedFd) {
         let connection = Connection::new(self.core.now, &self.core.limits);
         let deadline = connection.deadline();
         let index = self.slots.insert(connection, socket);
+        self.tally.accepted_count += 1;
+        self.refresh_figures();
         if self.drive(index) == Share::IsOver {
             return;
         }
@@ -96,6 +98,7 @@ impl Server {
         let Some(index) = found else {
             return false;
         };
+        self.tally.displaced_count += 1;
         if let Some(slot) = self.slots.get_mut(index) {
             let id = slot.id(index);
             slot.connection

@@ -89,23 +89,28 @@ impl Slot {
     }
 
     fn receive(&mut self, id: Id, tools: &mut Tools<'_>) {
-        let cx = &mut tools.core.context(id, &self.socket);
         match socket::receive(self.socket.as_fd(), tools.buffer) {
             Ok(Received::Bytes(count)) => {
+                tools.core.traffic.received_bytes += count as u64;
                 // The socket is empty then, and what comes later comes with an edge (epoll(7)). A
                 // socket that is not registered yet gives its edge when it is.
                 if count < tools.buffer.len() && !self.has_peer_ended {
                     self.is_readable = false;
                 }
+                let cx = &mut tools.core.context(id, &self.socket);
                 self.connection.handle_input(&tools.buffer[..count], cx);
                 tools.budget = tools.budget.saturating_sub(count);
             }
             Ok(Received::Blocked) => self.is_readable = false,
             Ok(Received::End) => {
                 self.is_readable = false;
+                let cx = &mut tools.core.context(id, &self.socket);
                 self.connection.handle_end(cx);
             }
-            Err(_gone) => self.connection.abort(Why::ClientGone, cx),
+            Err(_gone) => {
+                let cx = &mut tools.core.context(id, &self.socket);
+                self.connection.abort(Why::ClientGone, cx);
+            }
         }
     }
 
@@ -115,6 +120,9 @@ impl Slot {
             let Some(sent) = self.send_piece(features)? else {
                 break;
             };
+            if let Sent::Bytes { count, .. } = sent {
+                tools.core.traffic.sent_bytes += count;
+            }
             let cx = &mut tools.core.context(id, &self.socket);
             match sent {
                 Sent::Bytes { count, ends_share } => {

@@ -12,7 +12,7 @@ pub enum Error {
     Root(PathBuf, io::Error),
     /// An address cannot be listened on.
     Listen(Address, io::Error),
-    /// A plugin, or the list of them, cannot be used.
+    /// A plugin, or the list of them, cannot be used; what plugins said comes first.
     Plugins(String),
     /// The process lacks something.
     System(&'static str, io::Error),
@@ -35,7 +35,7 @@ impl fmt::Display for Error {
                     _ => Ok(()),
                 }
             }
-            Self::Plugins(why) => write!(f, "plugins: {why}"),
+            Self::Plugins(why) => f.write_str(why),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;
                 let is_unix = matches!(address, Address::Unix(_));

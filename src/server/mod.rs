@@ -4,9 +4,11 @@
 //! knows no HTTP. One turn (`Server::turn`) has a fixed order, given there.
 
 mod accept;
+mod adopt;
 mod drive;
 mod error;
 mod events;
+mod figures;
 mod inner;
 mod slots;
 mod tend;
@@ -30,6 +32,7 @@ use crate::sys::signal::Signals;
 use crate::sys::socket::{self, Address, Listener};
 use accept::Door;
 use drive::{Share, Tools};
+use figures::{Tally, Traffic};
 use inner::Inners;
 use slots::Slots;
 use std::collections::VecDeque;
@@ -88,6 +91,7 @@ pub struct Server {
     turn: Turn,
     /// Nothing is accepted until there is room again.
     is_paused: bool,
+    tally: Tally,
     /// When accepting is tried again although no connection has ended.
     resume: Option<Timer>,
     next_complaint: u64,
@@ -104,6 +108,7 @@ struct Core {
     stamp: Stamp,
     now: u64,
     is_draining: bool,
+    traffic: Traffic,
 }
 
 impl Core {
@@ -226,6 +231,7 @@ impl Server {
                 stamp: Stamp::new(clock::unix_secs()),
                 now,
                 is_draining: false,
+                traffic: Traffic::default(),
             },
             log: Log::new(Arc::clone(&disk)),
             disk,
@@ -234,6 +240,7 @@ impl Server {
             buffer: vec![0; turn.read_bytes].into(),
             turn,
             is_paused: false,
+            tally: Tally::new(now),
             resume: None,
             next_complaint: 0,
             should_stop: Arc::new(AtomicBool::new(false)),
@@ -290,6 +297,10 @@ impl Server {
             }
         }
         self.tend();
+        // A connection that is about to be accepted is to be counted, too; see `admit`.
+        if !self.ready.is_empty() || !self.can_accept() {
+            self.refresh_figures();
+        }
         for _ in 0..self.ready.len() {
             if let Some(index) = self.ready.pop_front() {
                 self.drive(index);

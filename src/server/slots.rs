@@ -5,7 +5,7 @@
 //! the turn, so that an event of the same batch finds it closed; each use has a generation, so that
 //! a reply of a later turn does not find a stranger.
 
-use crate::conn::{Connection, Id, Origin};
+use crate::conn::{Connection, Id, Origin, State};
 use crate::disk::ColdPiece;
 use crate::sys::socket;
 use std::net::SocketAddr;
@@ -211,6 +211,17 @@ impl Slots {
             .collect()
     }
 
+    /// How many connections are in each state, in the order of [`State::ALL`].
+    pub(super) fn count_states(&self) -> [u64; State::ALL.len()] {
+        let mut counts = [0; State::ALL.len()];
+        for place in self.chunks.iter().flat_map(|chunk| chunk.iter()) {
+            if let Place::Used(slot) = place {
+                counts[slot.connection.state() as usize] += 1;
+            }
+        }
+        counts
+    }
+
     fn place_mut(&mut self, index: u32) -> &mut Place {
         let (chunk, place) = locate(index);
         &mut self.chunks[chunk][place]
@@ -269,6 +280,8 @@ mod tests {
         let mut slots = Slots::new();
         let mut indices: Vec<u32> = (0..100).map(|_| insert(&mut slots)).collect();
         assert_eq!(slots.indices(), indices);
+        assert_eq!(slots.count_states()[State::Connect as usize], 100);
+        assert_eq!(slots.count_states().iter().sum::<u64>(), 100);
         indices.dedup();
         assert_eq!(indices.len(), 100);
     }

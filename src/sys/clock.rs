@@ -17,6 +17,13 @@ pub fn unix_secs() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0)
 }
 
+/// Processor time of this process with all its threads, microseconds.
+#[must_use]
+pub fn processor_us() -> u64 {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    used.tv_sec as u64 * 1_000_000 + used.tv_nsec as u64 / 1_000
+}
+
 /// Microseconds on a fine clock that never goes back; their zero is of no meaning.
 #[must_use]
 pub fn fine_us() -> u64 {

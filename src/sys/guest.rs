@@ -81,6 +81,25 @@ impl Guest {
         self.slot
     }
 
+    /// Whether it implements a hook; what is no hook is taken to be there.
+    #[must_use]
+    pub fn has(&self, hook: Hook) -> bool {
+        let plugin = &self.plugin;
+        match hook {
+            Hook::Init => plugin.init.is_some(),
+            Hook::SetDefault => plugin.set_default.is_some(),
+            Hook::Cleanup => plugin.cleanup.is_some(),
+            Hook::Trigger => plugin.trigger.is_some(),
+            Hook::Sighup => plugin.sighup.is_some(),
+            Hook::ConnectionClose => plugin.connection_close.is_some(),
+            Hook::ConnectionReset => plugin.connection_reset.is_some(),
+            Hook::Save => plugin.save.is_some(),
+            Hook::Restore => plugin.restore.is_some(),
+            Hook::Retire => plugin.retire.is_some(),
+            _ => true,
+        }
+    }
+
     /// A hook that is called for requests, if it is implemented.
     #[must_use]
     pub fn callee(&self, hook: Hook) -> Option<Callee> {

@@ -13,6 +13,7 @@ pub mod crash;
 pub mod dl;
 mod fatal;
 pub mod file;
+pub mod footprint;
 pub mod guest;
 #[cfg(keeps_thread_locals)]
 mod keys;

@@ -65,6 +65,15 @@ pub fn memory_bytes() -> u64 {
     (info.totalram as u64).saturating_mul(info.mem_unit.into())
 }
 
+/// The memory that this process occupies, bytes; `None` where /proc is not to be had.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    // Nothing of this waits for a disk. The second number is that of resident pages (proc(5)).
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
 /// What a pipe that is reported as writable takes without blocking (PIPE_BUF, pipe(7)).
 const PIPE_BYTES: usize = 4096;
 

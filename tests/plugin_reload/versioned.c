@@ -15,6 +15,8 @@
  * /NAME/text      the value of plugin.NAME.text
  * /NAME/wait?FIFO answers with its version when FIFO has a byte
  * /NAME/keep      keeps something for the connection
+ * /NAME/status    the server's figures
+ * /NAME/null, /abort, /overflow, /exit, /spin   ends the process in that way, or never returns
  * /shared         its name: the first one of the list answers
  * /NAME/leak      leaves two timers, a watch and data behind; the pipe it closes in cleanup
  */
@@ -142,7 +144,8 @@ static sw_rc subrequest_start(void *state, sw_req *req) {
   struct state *me = state;
   sw_str path = me->host->req_get(req, SW_REQ_PATH);
   int mine = is(path, "") || is(path, "/count") || is(path, "/text") || is(path, "/wait") ||
-             is(path, "/keep") || is(path, "/leak") || is_shared(path);
+             is(path, "/keep") || is(path, "/leak") || is_shared(path) || is(path, "/null") || is(path, "/abort") ||
+             is(path, "/overflow") || is(path, "/exit") || is(path, "/spin") || is(path, "/status");
   return mine ? SW_FINISHED : SW_GO_ON;
 }
 
@@ -187,6 +190,30 @@ static sw_rc leave_behind(struct state *me, sw_req *req) {
   return answer(me, req, "left\n", 5);
 }
 
+static int *volatile nobody;
+static volatile int depth, is_spinning = 1;
+
+__attribute__((noinline)) static int fall(const volatile char *above) {
+  volatile char room[4096];
+  room[0] = above[0];
+  return ++depth ? fall(room) + room[0] : 0;
+}
+
+static void die(sw_str path) {
+  if (is(path, "/null")) *nobody = 1;
+  if (is(path, "/abort")) abort();
+  if (is(path, "/overflow")) depth = fall("");
+  if (is(path, "/exit")) exit(3);
+  while (is(path, "/spin") && is_spinning) {}
+}
+
+static sw_rc tell_status(const struct state *me, sw_req *req) {
+  const sw_status_ext *status = me->host->ext(me->self, "swiftd.status/1");
+  sw_str text = {NULL, 0};
+  if (status) text = status->read(me->self);
+  return answer(me, req, text.p, text.n);
+}
+
 static sw_rc handle_subrequest(void *state, sw_req *req) {
   struct state *me = state;
   const sw_host *host = me->host;
@@ -209,6 +236,8 @@ static sw_rc handle_subrequest(void *state, sw_req *req) {
     return answer(me, req, V "\n", sizeof V);
   }
   if (is(path, "/leak")) return leave_behind(me, req);
+  die(path);
+  if (is(path, "/status")) return tell_status(me, req);
   if (is_shared(path)) return answer(me, req, NAME, sizeof NAME - 1);
   sw_str text = host->config(me->self, "text", 4);
   return answer(me, req, text.p ? (const void *)text.p : "none", text.p ? text.n : 4);

@@ -19,7 +19,7 @@ impl Call<'_> {
             origin.local()
         };
         let text = address.map_or("unix:".to_owned(), |address| address.to_string());
-        Some(self.record()?.lend(text.into_bytes()))
+        Some(self.runtime.loans.lend(text.into_bytes()))
     }
 
     fn docroot(&mut self) -> Option<&[u8]> {
@@ -40,7 +40,7 @@ impl Call<'_> {
             joined.pop();
         }
         joined.extend_from_slice(&self.request.as_ref()?.exchange.path);
-        Some(self.record()?.lend(joined))
+        Some(self.runtime.loans.lend(joined))
     }
 
     fn set_path_like(&mut self, what: u32, value: &[u8]) -> Code {
@@ -70,10 +70,10 @@ impl Call<'_> {
             ),
             _ => None,
         };
-        let (Some(replaced), Some(record)) = (replaced, self.record()) else {
+        let Some(replaced) = replaced else {
             return INVALID;
         };
-        record.replaced.push(replaced);
+        self.runtime.loans.replaced.push(replaced);
         GO_ON
     }
 }
@@ -88,7 +88,8 @@ impl Asks for Call<'_> {
             what::USER => {
                 return self
                     .record()
-                    .map(|record| &record.user[..])
+                    .and_then(|record| record.asked())
+                    .map(|asked| &asked.user[..])
                     .filter(|user| !user.is_empty());
             }
             _ => {}
@@ -117,8 +118,8 @@ impl Asks for Call<'_> {
         let is_text = !value.iter().any(u8::is_ascii_control);
         match self.record() {
             Some(record) if is_text => {
-                let replaced = std::mem::replace(&mut record.user, value.to_vec());
-                record.replaced.push(replaced);
+                let replaced = std::mem::replace(&mut record.more().user, value.to_vec());
+                self.runtime.loans.replaced.push(replaced);
                 GO_ON
             }
             _ => INVALID,

@@ -32,7 +32,7 @@ impl Call<'_> {
     fn kept_mut(&mut self, of: Id) -> Option<&mut Vec<Kept>> {
         if !Runtime::is_connection(of) {
             let record = self.runtime.requests.find_mut(of)?;
-            return Some(&mut record.data);
+            return Some(&mut record.more().data);
         }
         // Only the connection of the current request is certain to be alive.
         (of == self.connection()).then(|| self.runtime.kept.entry(of).or_default())
@@ -52,7 +52,7 @@ impl Call<'_> {
         if made != 0
             && let Some(record) = self.runtime.requests.find_mut(request)
         {
-            record.resources.push(made);
+            record.more().resources.push(made);
         }
         made
     }
@@ -120,7 +120,8 @@ impl Demands for Call<'_> {
             self.runtime
                 .requests
                 .find_mut(of)
-                .map(|record| &record.data)
+                .and_then(|record| record.asked())
+                .map(|asked| &asked.data)
         };
         kept.into_iter()
             .flatten()
@@ -220,13 +221,16 @@ impl Demands for Call<'_> {
         };
         request.exchange.wait_ms = Some(ms.max(1));
         if let Some(record) = self.record() {
-            record.has_outside_waker = true;
+            record.more().has_outside_waker = true;
         }
         GO_ON
     }
 
     fn woken_by(&mut self) -> (u32, Id) {
-        let told = self.record().and_then(|record| record.told.pop_front());
+        let told = self
+            .record()
+            .filter(|record| record.asked().is_some())
+            .and_then(|record| record.more().told.pop_front());
         told.unwrap_or((0, 0))
     }
 
@@ -245,6 +249,7 @@ impl Demands for Call<'_> {
         }
         let task = Task::Plugin {
             id: made,
+            slot: self.instance.guest.slot(),
             work,
             is_cancelled,
         };
@@ -272,10 +277,10 @@ impl Demands for Call<'_> {
         let Some(record) = self.record() else {
             return 0;
         };
-        if record.depth >= DEPTH_MAX || record.inner_count >= INNER_MAX {
+        if record.depth >= DEPTH_MAX || record.more().inner_count >= INNER_MAX {
             return 0;
         }
-        record.inner_count += 1;
+        record.more().inner_count += 1;
         let (parent, depth) = (record.id, record.depth + 1);
         let generation = Rc::clone(&record.generation);
         let made = self.bind(Kind::Subrequest, parent, What::Inner(Inner::default()));
@@ -380,10 +385,8 @@ impl Demands for Call<'_> {
             return &[];
         }
         self.runtime.figures.is_wanted = true;
+        self.instance.reads_figures.set(true);
         let text = self.runtime.describe();
-        match self.record() {
-            Some(record) => record.lend(text),
-            None => &[],
-        }
+        self.runtime.loans.lend(text)
     }
 }

@@ -225,6 +225,17 @@ impl<T> Harness<T> {
         self
     }
 
+    /// What the server tells about itself from now on, lines of the Prometheus text format; the
+    /// plugin's own counters follow. `swiftd_up 1` without it.
+    ///
+    /// ```
+    /// # use swiftd_plugin::testing::Harness;
+    /// fn busy<T>(harness: &mut Harness<T>) { harness.set_status("swiftd_uptime_seconds 7\n"); }
+    /// ```
+    pub fn set_status(&mut self, lines: &str) {
+        self.world().lock().status = lines.to_owned();
+    }
+
     /// Jobs wait for [`run_jobs`](Self::run_jobs).
     ///
     /// ```

@@ -154,13 +154,15 @@ unsafe extern "C" fn req_set(req: *mut Req, wanted: u32, p: *const c_void, n: us
     let value = unsafe { copied(p, n) };
     on_flow(req, "req_set", abi::ERROR, |flow| {
         let is_head = flow.place < Place::Handle;
+        // The owner may come back with another path.
+        let is_chain = flow.place <= Place::Handle;
         match wanted {
             what::TARGET if flow.place == Place::UrlRaw => {
                 flow.target = value;
                 flow.is_target_changed = true;
             }
-            what::PATH if is_head && value.first() == Some(&b'/') => flow.path = value,
-            what::QUERY if is_head => flow.query = Some(value),
+            what::PATH if is_chain && value.first() == Some(&b'/') => flow.path = value,
+            what::QUERY if is_chain => flow.query = Some(value),
             what::DOCROOT if flow.place <= Place::Docroot && value.first() == Some(&b'/') => {
                 flow.docroot = value;
             }

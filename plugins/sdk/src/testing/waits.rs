@@ -450,5 +450,6 @@ unsafe extern "C" fn status_read(this: *mut SelfRef) -> Str {
         .iter()
         .map(|(name, value)| format!("{name} {value}\n"))
         .collect();
-    state.lend(format!("swiftd_up 1\n{}", lines.concat()).as_bytes())
+    let text = format!("{}{}", state.status, lines.concat());
+    state.lend(text.as_bytes())
 }

@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) is_stalled: bool,
     pub(super) log: Vec<(u32, String)>,
     pub(super) counters: Vec<(String, i64)>,
+    /// What the server tells about itself.
+    pub(super) status: String,
     pub(super) faults: Vec<String>,
     /// Bytes handed out; they live until the hook returns.
     pub(super) lent: Vec<Box<[u8]>>,
@@ -191,6 +193,7 @@ impl World {
             docroot: "/srv/www".to_owned(),
             unclaimed: (404, b"not found\n".to_vec()),
             send_queue: SEND_QUEUE,
+            status: "swiftd_up 1\n".to_owned(),
             ..State::default()
         };
         let fd = bell_end.as_raw_fd();

@@ -1,0 +1,6 @@
+//! The plugin in the mock server, with real scripts.
+
+mod input;
+mod life;
+mod output;
+mod site;
