@@ -4,8 +4,16 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 LISTEN ?= 127.0.0.1:8080
+PLUGIN_DIR ?= $(PREFIX)/lib/swiftd/plugins
 
-.PHONY: all run test fmt lint doc bench fuzz install clean
+# Every plugin of the repository, by its name: what is a cdylib, and what is in C.
+RUST_PLUGINS := $(patsubst plugins/%/Cargo.toml,%,$(shell grep -l cdylib plugins/*/Cargo.toml))
+C_PLUGINS := $(basename $(notdir $(wildcard plugins/*/*.c)))
+# Those that forbid or rewrite come first in the sample list.
+FIRST := $(foreach name,headers access basic_auth redirect,$(filter $(name),$(RUST_PLUGINS)))
+LISTED := $(FIRST) $(filter-out $(FIRST),$(RUST_PLUGINS) $(C_PLUGINS))
+
+.PHONY: all run plugins test fmt lint doc bench fuzz install clean
 
 all:
 	$(CARGO) build --release
@@ -17,6 +25,16 @@ run: all target/site.made
 target/site.made: .FORCE
 	docs/make-site.sh target/site
 .FORCE:
+
+# The libraries, named as the list of plugins wants them.
+plugins:
+	$(CARGO) build --profile plugin $(foreach name,$(RUST_PLUGINS),-p swiftd-plugin-$(subst _,-,$(name)))
+	mkdir -p target/plugins
+	for name in $(RUST_PLUGINS); do \
+	    install -m 755 target/plugin/lib$$name.so target/plugins/$$name.so || exit; done
+	for name in $(C_PLUGINS); do \
+	    $(CC) -Os -Wall -Wextra -fPIC -shared -fvisibility=hidden -s -I plugins/include \
+	        plugins/$$name/$$name.c -o target/plugins/$$name.so || exit; done
 
 test: fmt lint
 	$(CARGO) test --workspace --no-fail-fast
@@ -37,8 +55,15 @@ bench: all
 fuzz:
 	cd fuzz && ./run.sh $(TARGETS)
 
-install: all
+install: all plugins
 	install -D -m 755 target/release/swiftd $(DESTDIR)$(PREFIX)/bin/swiftd
+	install -d -m 755 $(DESTDIR)$(PLUGIN_DIR)
+	install -m 755 $(LISTED:%=target/plugins/%.so) $(DESTDIR)$(PLUGIN_DIR)
+	install -D -m 644 plugins/include/swiftd_plugin.h $(DESTDIR)$(PREFIX)/include/swiftd_plugin.h
+	{ echo '# swiftd DIR --plugins FILE: take the # away before what is to be loaded.'; \
+	  for name in $(LISTED); do echo "#$$name:$(PLUGIN_DIR)/\$$"; done; } > target/plugins.conf
+	install -D -m 644 target/plugins.conf \
+	    $(DESTDIR)$(PREFIX)/share/doc/swiftd/examples/plugins.conf
 
 clean:
 	$(CARGO) clean
