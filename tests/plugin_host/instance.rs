@@ -30,8 +30,7 @@ fn data_is_kept_replaced_and_let_go_in_order() {
     let lines = lines_to(&mut server, "connection_close");
     assert_eq!(
         lines.last().unwrap(),
-        "host: connection_close with -",
-        "it is on its way out"
+        "host: connection_close with connection again"
     );
     lines_to(&mut server, "drop connection again");
 }

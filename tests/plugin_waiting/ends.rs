@@ -32,7 +32,7 @@ fn held(control: &mut Client) -> (Vec<u64>, u64) {
     };
     let requests = text
         .lines()
-        .find(|line| line.starts_with("swiftd_plugin_requests "));
+        .find(|line| line.starts_with("swiftd_plugin_requests{"));
     let held = ["timer", "watch", "job", "child"].map(holds).to_vec();
     (held, number(requests.unwrap()))
 }
