@@ -30,11 +30,12 @@ fn held(control: &mut Client) -> (Vec<u64>, u64) {
             .find(|line| line.starts_with("swiftd_plugin_holds") && line.contains(&kind));
         number(line.unwrap_or_else(|| panic!("{text}")))
     };
+    // By the generation that they began with.
     let requests = text
         .lines()
-        .find(|line| line.starts_with("swiftd_plugin_requests{"));
+        .filter(|line| line.starts_with("swiftd_plugin_requests{"));
     let held = ["timer", "watch", "job", "child"].map(holds).to_vec();
-    (held, number(requests.unwrap()))
+    (held, requests.map(number).sum())
 }
 
 /// Asks the server again and again until something is so.
