@@ -8,7 +8,7 @@ use crate::plugin::trial::Depth;
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
 use lexopt::prelude::*;
-use plugins::{Trial, child_of_trial, file, on_or_off, plugin_value};
+use plugins::{Trial, child_of_trial, file, on_or_off, plugin_value, set_flag};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -425,15 +425,6 @@ fn set_root(root: &mut Option<PathBuf>, given: OsString) -> Result<(), Error> {
     }
     *root = Some(given.into());
     Ok(())
-}
-
-fn set_flag(config: &mut Config, trial: &mut Trial, name: &str) {
-    match name {
-        "init" => trial.is_begun = true,
-        "plugin-optional" => config.plugins.is_optional = true,
-        "supervise" => config.plugins.is_supervised = true,
-        _ => unreachable!("the list of flags and this one are the same"),
-    }
 }
 
 fn address(value: &OsStr) -> Result<Address, Error> {

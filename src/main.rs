@@ -108,7 +108,7 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
         .map_err(|error| Error::System("cannot handle fatal signals", error))?;
     let root = config.site.root.clone();
     let signals = Some(worker.signals);
-    let plugins = plugins(&config, worker.left_out)?;
+    let plugins = plugins(&config, worker.left_out, worker.is_first)?;
     let server = Server::start_with(worker.listeners, config, plugins, signals)?;
     // First, so that whoever acts upon the line finds it so.
     crash::set_ready();
@@ -123,12 +123,18 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
 }
 
 /// The plugins, if a list of them was given.
-fn plugins(config: &Config, left_out: Vec<LeftOut>) -> Result<Box<dyn Extension>, Error> {
+fn plugins(
+    config: &Config,
+    left_out: Vec<LeftOut>,
+    is_first: bool,
+) -> Result<Box<dyn Extension>, Error> {
     let Some(list) = config.plugins.file.clone() else {
         return Ok(Box::new(NoHooks));
     };
     threads::register_own();
-    let plugins = Plugins::start(list, &config.site.root, config.plugins.clone(), left_out);
+    let mut settings = config.plugins.clone();
+    settings.is_restarted = !is_first;
+    let plugins = Plugins::start(list, &config.site.root, settings, left_out);
     Ok(Box::new(plugins.map_err(Error::Plugins)?))
 }
 

@@ -291,3 +291,33 @@ fn only_this_machine_reads_it_and_only_reads_it() {
     drop(client);
     stage.finish();
 }
+
+#[test]
+fn without_anybody_who_asks_nothing_is_counted() {
+    let mut stage = stage(&[]);
+    let mut client = stage.server.connect();
+    client.get("/small.txt");
+    assert_eq!(scrape(&mut client).get("swiftd_request_seconds_count"), 1.0);
+    stage.place.save(&["a"]);
+    stage.generation(2);
+    for _ in 0..7 {
+        client.get("/small.txt");
+    }
+    stage.place.save(&["a", "status"]);
+    stage.generation(3);
+    let found = scrape(&mut client);
+    assert_eq!(found.get("swiftd_request_seconds_count"), 2.0);
+    drop(client);
+    stage.finish();
+}
+
+#[test]
+fn a_client_of_the_unix_socket_is_on_this_machine() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let socket = directory.path().join("socket");
+    let stage = stage(&["--listen", &format!("unix:{}", socket.display())]);
+    let mut client = Client::connect_unix(&socket);
+    assert_eq!(client.get("/server-status/json").status, 200);
+    drop(client);
+    stage.finish();
+}

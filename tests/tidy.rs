@@ -29,6 +29,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("supervisor", &["sys"]),
+    ("workbench", &["config", "plugin", "server", "sys"]),
     ("lib", &[]),
     // Not part of the program.
     ("testing", &["conn", "handler", "http"]),
@@ -76,6 +77,7 @@ const PURE: &[&str] = &["http", "conn", "handler"];
 /// The only files that opt out of `deny(unsafe_code)`.
 const UNSAFE: &[&str] = &[
     "src/sys/abi.rs",
+    "src/sys/child.rs",
     "src/sys/crash.rs",
     "src/sys/dl.rs",
     "src/sys/fatal.rs",

@@ -46,8 +46,8 @@ impl Settings {
             ("hello", library("LIBRARY_RUST")),
         ];
         Self {
-            seconds: number("SECONDS_EACH", 5),
-            rounds: number("ROUNDS", 3),
+            seconds: number("SECONDS_EACH", 2),
+            rounds: number("ROUNDS", 6),
             rate: number("RATE", 2000),
             wrapper: wrapper.split_whitespace().map(str::to_owned).collect(),
             libraries: libraries
@@ -62,8 +62,12 @@ fn main() {
     let settings = Settings::from_environment();
     assert!(!settings.libraries.is_empty(), "use benches/plugins/run.sh");
     println!(
-        "\n{:22} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}   (microseconds)",
-        "", "requests", "reloads", "p50", "p99", "p99.9", "max"
+        "\n{:24}{:>9}{:>9} |{:>8}{:>8}{:>8} |{:>8}{:>8} |{:>12}",
+        "microseconds", "requests", "reloads", "p50", "p99", "p99.9", "p99.9", "max", "loop/reload"
+    );
+    println!(
+        "{:42} |{:>24} |{:>16} |",
+        "", "of all rounds", "quietest round"
     );
     for (name, library) in &settings.libraries {
         let mut ways = [
@@ -77,8 +81,10 @@ fn main() {
                 way.measure(name, library, &settings);
             }
         }
+        // What a request costs the loop when nothing is reloaded.
+        let request_ns = ways[0].loop_ns / ways[0].delays.len() as u64;
         for way in &mut ways {
-            way.print(name);
+            way.print(name, request_ns);
         }
     }
     measure_deaths(&settings);
@@ -89,7 +95,11 @@ struct Way {
     title: &'static str,
     trial: Option<&'static str>,
     delays: Vec<Duration>,
+    /// Of the round whose 99.9th percentile was the least: that and the longest, microseconds.
+    quietest: (u128, u128),
     reloads: u64,
+    /// Processor time of the loop's thread, nanoseconds.
+    loop_ns: u64,
 }
 
 impl Way {
@@ -98,7 +108,9 @@ impl Way {
             title,
             trial,
             delays: Vec::new(),
+            quietest: (u128::MAX, 0),
             reloads: 0,
+            loop_ns: 0,
         }
     }
 
@@ -144,6 +156,8 @@ impl Way {
             }
         };
         let step = Duration::from_nanos(1_000_000_000 / settings.rate);
+        let mut delays = Vec::new();
+        let ran_before = loop_ns(pid);
         let begin = Instant::now();
         for number in 0..settings.seconds * settings.rate {
             reload();
@@ -155,8 +169,12 @@ impl Way {
             }
             let response = client.get(&targets[number as usize % 2]);
             assert_eq!(response.status, 200);
-            self.delays.push(due.elapsed());
+            delays.push(due.elapsed());
         }
+        self.loop_ns += loop_ns(pid) - ran_before;
+        delays.sort_unstable();
+        self.quietest = self.quietest.min((at(&delays, 0.999), at(&delays, 1.0)));
+        self.delays.append(&mut delays);
         self.reloads += generations.load(Ordering::Acquire) - 1;
         is_over.store(true, Ordering::Release);
         // One more line, for whoever waits for it.
@@ -167,21 +185,33 @@ impl Way {
         server.finish_with_log(2);
     }
 
-    fn print(&mut self, name: &str) {
+    fn print(&mut self, name: &str, request_ns: u64) {
         self.delays.sort_unstable();
         let all = &self.delays;
-        let at = |share: f64| all[((all.len() - 1) as f64 * share) as usize].as_micros();
+        let title = format!("{name}: {}", self.title);
+        let (count, reloads) = (all.len(), self.reloads);
+        let (p50, p99, p999) = (at(all, 0.5), at(all, 0.99), at(all, 0.999));
+        let (quiet, quiet_max) = self.quietest;
+        let own = self.loop_ns.saturating_sub(request_ns * count as u64);
+        let own = own.checked_div(reloads * 1000).unwrap_or_default();
         println!(
-            "{:22} {:8} {:8} {:8} {:8} {:8} {:8}",
-            format!("{name}: {}", self.title),
-            all.len(),
-            self.reloads,
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            at(1.0)
+            "{title:24}{count:9}{reloads:9} |{p50:8}{p99:8}{p999:8} |{quiet:8}{quiet_max:8} |{own:12}"
         );
     }
+}
+
+/// A percentile of sorted times, microseconds.
+fn at(sorted: &[Duration], share: f64) -> u128 {
+    sorted[((sorted.len() - 1) as f64 * share) as usize].as_micros()
+}
+
+/// How long the loop, a process's first thread, has run.
+fn loop_ns(process: Pid) -> u64 {
+    let path = format!("/proc/{0}/task/{0}/schedstat", process.as_raw_nonzero());
+    let text = fs::read_to_string(path).expect("the server runs");
+    let run = text.split_whitespace().next();
+    run.and_then(|number| number.parse().ok())
+        .expect("a number")
 }
 
 /// A site and a list with one plugin.

@@ -88,6 +88,16 @@ impl Trial {
     }
 }
 
+/// Sets what takes no value.
+pub(super) fn set_flag(config: &mut Config, trial: &mut Trial, name: &str) {
+    match name {
+        "init" => trial.is_begun = true,
+        "plugin-optional" => config.plugins.is_optional = true,
+        "supervise" => config.plugins.is_supervised = true,
+        _ => unreachable!("the list of flags and this one are the same"),
+    }
+}
+
 pub(super) fn file(option: &str, value: OsString) -> Result<PathBuf, Error> {
     if value.is_empty() {
         return Err(Error(format!("--{option} \"\": expected a file")));

@@ -33,6 +33,9 @@ pub struct PluginSettings {
     pub hang: Option<Duration>,
     /// Whether a plugin is first loaded by a child process, for the case that loading it crashes.
     pub try_load: bool,
+    /// A worker before this one has served with these plugins. Then they are not tried again at the
+    /// start, which would be time that clients wait; one that crashes is the supervisor's matter.
+    pub is_restarted: bool,
 }
 
 impl Default for PluginSettings {
@@ -49,6 +52,7 @@ impl Default for PluginSettings {
             is_supervised: false,
             hang: None,
             try_load: true,
+            is_restarted: false,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! as it is, so that corpora and dictionaries stay legible.
 
 mod connection;
+mod elf;
 mod message;
 mod plugin_config;
 mod responses;
@@ -15,6 +16,7 @@ mod script;
 mod selection;
 
 pub use connection::connection;
+pub use elf::elf;
 pub use message::{chunked_body, request_head, target};
 pub use plugin_config::plugin_config;
 pub use selection::{conditional, negotiate, range};
@@ -23,7 +25,7 @@ pub use selection::{conditional, negotiate, range};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("request_head", request_head),
     ("chunked_body", chunked_body),
     ("target", target),
@@ -32,6 +34,7 @@ pub const TARGETS: [Target; 8] = [
     ("negotiate", negotiate),
     ("connection", connection),
     ("plugin_config", plugin_config),
+    ("elf", elf),
 ];
 
 /// Takes an input apart from its start. Where it has ended, zeros come, so that every input means

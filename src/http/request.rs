@@ -200,3 +200,51 @@ impl Request {
         self.fields.combined(known, &self.head)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::parse;
+    use crate::http::parse::Bounds;
+
+    fn request(head: &[u8]) -> Request {
+        let mut request = Request::default();
+        request.head.extend_from_slice(head);
+        let bounds = Bounds {
+            head_bytes_max: 1000,
+            target_bytes_max: 1000,
+            fields_max: 10,
+        };
+        parse::parse(&mut request, &bounds).unwrap();
+        request
+    }
+
+    #[test]
+    fn a_query_is_replaced_beside_its_target() {
+        for target in ["/a?b", "/a?", "/a"] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+            let mut request = request(head.as_bytes());
+            for query in [&b"one"[..], b"the=second", b"", b"c"] {
+                request.set_query(query).unwrap();
+                assert_eq!(request.query_bytes(), Some(query));
+                assert_eq!(request.target.slice(&request.head), target.as_bytes());
+                assert_eq!(request.raw_path.slice(&request.head), b"/a");
+                assert_eq!(
+                    request.head.len(),
+                    head.len() + query.len(),
+                    "it does not grow"
+                );
+            }
+            for query in [&b"a b"[..], b"a\r\n", b"\0", &[b'a'; 70_000]] {
+                assert!(request.set_query(query).is_err());
+                assert_eq!(request.query_bytes(), Some(&b"c"[..]));
+            }
+            // A new target brings its own; setting that one leaves the target alone.
+            request.set_target(b"/b?d").unwrap();
+            assert_eq!(request.query_bytes(), Some(&b"d"[..]));
+            request.set_query(b"e").unwrap();
+            assert_eq!(request.query_bytes(), Some(&b"e"[..]));
+            assert_eq!(request.target.slice(&request.head), b"/b?d");
+        }
+    }
+}

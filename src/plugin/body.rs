@@ -2,7 +2,8 @@
 
 use super::instance::Instance;
 use super::runtime::Releases;
-use crate::conn::Exchange;
+use crate::conn::{Exchange, Point};
+use crate::http::body::Framing;
 use crate::http::range::Part;
 use crate::http::representation::{Identity, Modified};
 use crate::http::{Body, Content, Representation};
@@ -16,16 +17,24 @@ use std::sync::Arc;
 
 /// The length of the request's body, once it is complete.
 pub(super) fn length(exchange: &Exchange) -> Option<u64> {
-    exchange
-        .body
-        .is_complete()
-        .then(|| exchange.body.kept_bytes())
+    is_complete(exchange).then(|| exchange.body.kept_bytes())
+}
+
+/// Whether all of the request's body is there. Before it is read, nothing has been expected yet.
+fn is_complete(exchange: &Exchange) -> bool {
+    let framing = exchange.request.framing;
+    let is_expected = !matches!(framing, Framing::None | Framing::Length(0));
+    let is_read = exchange.point >= Point::HandleSubrequest || !is_expected;
+    is_read && exchange.body.is_complete()
 }
 
 /// Reads of the request's body.
 pub(super) fn read(exchange: &Exchange, offset: u64, buffer: &mut [u8]) -> Result<usize, Code> {
-    if !exchange.body.is_complete() {
+    if !is_complete(exchange) {
         return Err(AGAIN);
+    }
+    if offset >= exchange.body.kept_bytes() {
+        return Ok(0);
     }
     if let Some(file) = exchange.body.file() {
         return spool::read_at(file.as_fd(), buffer, offset).map_err(|_| INVALID);

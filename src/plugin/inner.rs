@@ -43,13 +43,12 @@ impl InnerRequest {
         origin: &dyn Origin,
     ) -> Self {
         let mut head = Vec::with_capacity(target.len() + 64);
-        for part in [
-            b"GET ",
-            target,
-            b" HTTP/1.0\r\nHost: ",
-            host.unwrap_or_default(),
-            b"\r\n\r\n",
-        ] {
+        // A client of HTTP/1.0 need not name a host, and an empty one is none.
+        let (name, host): (&[u8], _) = match host {
+            Some(host) => (b"\r\nHost: ", host),
+            None => (b"", &[][..]),
+        };
+        for part in [b"GET ", target, b" HTTP/1.0", name, host, b"\r\n\r\n"] {
             head.extend_from_slice(part);
         }
         Self {

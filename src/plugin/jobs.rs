@@ -1,6 +1,6 @@
-//! The thread for what plugins and reloads would otherwise make the loop wait for.
+//! The threads for what plugins and reloads would otherwise make the loop wait for.
 //!
-//! It is not the disk thread: a slow password hash must not hold the files up. It is started when
+//! Neither is the disk thread: a slow password hash must not hold the files up. Each is started when
 //! it is first needed, so a server without such plugins does not have it. INVARIANT: a plugin's
 //! work is run only while its resource exists, which holds the instance and so the library.
 
@@ -12,6 +12,7 @@ use crate::sys::threads;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -25,8 +26,6 @@ pub(super) enum Task {
         work: Work,
         is_cancelled: Arc<AtomicBool>,
     },
-    /// See what has changed on disk.
-    Look(Box<dyn FnOnce() -> Looked + Send>),
     /// Run what must run on each thread before a library is closed.
     Forget(Box<dyn FnOnce() + Send>),
 }
@@ -46,7 +45,11 @@ pub(super) enum Finished {
 pub(super) struct Jobs {
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
+    looker: Option<Sender<Look>>,
 }
+
+/// A look at the disk.
+pub(super) type Look = Box<dyn FnOnce() -> Looked + Send>;
 
 struct Shared {
     queues: Mutex<Queues>,
@@ -76,6 +79,7 @@ impl Jobs {
                 outside,
             }),
             thread: None,
+            looker: None,
         }
     }
 
@@ -102,6 +106,22 @@ impl Jobs {
         Ok(())
     }
 
+    /// Has the disk looked at, on a thread of its own that the loop comes before.
+    ///
+    /// # Errors
+    /// There is no such thread, and none can be made.
+    pub(super) fn look(&mut self, look: Look) -> io::Result<()> {
+        let looker = match &self.looker {
+            Some(looker) => looker,
+            None => self.looker.insert(self.shared.start_looking()?),
+        };
+        looker.send(look).map_err(|_| {
+            // The next look gets another one.
+            self.looker = None;
+            io::ErrorKind::BrokenPipe.into()
+        })
+    }
+
     /// Whether the thread exists.
     pub(super) fn is_running(&self) -> bool {
         self.thread.is_some()
@@ -117,7 +137,7 @@ impl Jobs {
         let mut queues = self.shared.lock();
         let plugins = queues.tasks.drain(..).filter_map(|task| match task {
             Task::Plugin { id, .. } => Some(id),
-            Task::Look(_) | Task::Forget(_) => None,
+            Task::Forget(_) => None,
         });
         plugins.collect()
     }
@@ -129,6 +149,26 @@ impl Jobs {
 }
 
 impl Shared {
+    /// A library that hangs when it is tried must not hold up the plugins' jobs; and on a machine
+    /// with one processor the copying and the child that tries, which inherits the rank, must not
+    /// hold up the loop. The thread stays: one that has just been started is not known to be the
+    /// server's yet, and that would keep a library from being unmapped.
+    fn start_looking(self: &Arc<Self>) -> io::Result<Sender<Look>> {
+        let (sender, looks) = channel::<Look>();
+        let shared = Arc::clone(self);
+        let builder = thread::Builder::new().name("swiftd-look".into());
+        builder.stack_size(STACK_BYTES).spawn(move || {
+            threads::register_own();
+            threads::stand_back();
+            for look in looks {
+                let looked = look();
+                shared.lock().finished.push(Finished::Look(looked));
+                shared.outside.waker().wake();
+            }
+        })?;
+        Ok(sender)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queues> {
         // Nothing is half done while they are locked.
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
@@ -167,7 +207,6 @@ impl Shared {
                     }
                     Finished::Plugin { id, is_cancelled }
                 }
-                Task::Look(look) => Finished::Look(look()),
                 Task::Forget(forget) => {
                     forget();
                     Finished::Forget

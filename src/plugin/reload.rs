@@ -8,7 +8,6 @@
 use super::attempt::Attempt;
 use super::generation::Generation;
 use super::instance::Instance;
-use super::jobs::Task;
 pub(super) use super::look::Looked;
 use super::look::{Plan, Question, Running, Source, Wanted};
 use super::runtime::Runtime;
@@ -121,7 +120,9 @@ impl Reload {
     /// # Errors
     /// The list or a plugin in it cannot be used.
     pub(super) fn start(&mut self, runtime: &mut Runtime) -> Result<(), String> {
-        let looked = self.question(runtime).look();
+        let mut question = self.question(runtime);
+        question.settings.try_load &= !self.settings.is_restarted;
+        let looked = question.look();
         runtime.lines.say_all(looked.warnings);
         let plan = looked.result.map_err(|rejection| rejection.why)?;
         let mut attempt = Attempt::new(plan, runtime.current.number + 1);
@@ -192,8 +193,7 @@ impl Reload {
                     }
                     self.is_waiting = false;
                     let question = self.question(runtime);
-                    let task = Task::Look(Box::new(move || question.look()));
-                    match runtime.jobs.submit(task) {
+                    match runtime.jobs.look(Box::new(move || question.look())) {
                         Ok(()) => self.stage = Stage::Looking,
                         Err(error) => runtime
                             .lines

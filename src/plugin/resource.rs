@@ -133,6 +133,12 @@ impl Resources {
         self.0.remove(id::place(id))
     }
 
+    /// How many processes run.
+    pub(super) fn child_count(&self) -> usize {
+        let is_running = |own: &&Resource| matches!(own.what, What::Child { status: None, .. });
+        self.iter().filter(is_running).count()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Resource> {
         self.0.iter()
     }

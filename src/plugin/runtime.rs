@@ -236,8 +236,14 @@ impl Runtime {
                 }
             }
             What::Inner(_) => {
-                let inner = super::InnerRequest::cancelled(resource_id);
-                self.inner.push_back(inner);
+                let waiting = self.inner.iter().position(|it| it.id == resource_id);
+                match waiting {
+                    // It has not been begun.
+                    Some(place) => drop(self.inner.remove(place)),
+                    None => self
+                        .inner
+                        .push_back(super::InnerRequest::cancelled(resource_id)),
+                }
             }
         }
         self.resources.remove(resource_id);

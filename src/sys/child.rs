@@ -1,7 +1,9 @@
 //! Child processes: started without a shell, watched through a descriptor, killed as a group.
 //!
-//! The standard library does what posix_spawn(3) needs: it starts the child with no signal
-//! blocked, and everything that the server has open closes on exec.
+//! Everything that the server has open closes on exec. The signals that the server takes through a
+//! descriptor are blocked in all its threads, and a child would inherit that: it is undone.
+
+#![allow(unsafe_code)]
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -71,6 +73,8 @@ impl Child {
         if let Some(dir) = &process.dir {
             command.current_dir(dir);
         }
+        // SAFETY: between fork and exec only one system call is made, on memory of its own.
+        unsafe { command.pre_exec(super::raw::unblock_all) };
         let mut pipes = [None, None, None];
         for (index, stream) in process.standard.into_iter().enumerate() {
             let stdio = match stream {
@@ -171,6 +175,20 @@ mod tests {
             .read_to_string(&mut text)
             .unwrap();
         assert_eq!(text, "x=y\n/\n");
+    }
+
+    #[test]
+    fn no_signal_is_blocked_in_a_child() {
+        let _blocked = super::super::raw::signalfd(&[libc::SIGTERM]).unwrap();
+        let (child, [_, output, _]) = sh(
+            "grep SigBlk /proc/self/status",
+            [Stream::Null, Stream::Pipe, Stream::Null],
+        );
+        assert_eq!(ended(child), 0);
+        let mut text = String::new();
+        let mut output = std::fs::File::from(output.unwrap());
+        output.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "SigBlk:\t0000000000000000\n");
     }
 
     #[test]

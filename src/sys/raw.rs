@@ -50,6 +50,17 @@ pub(super) fn unblock(signals: &[i32]) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets all signals through to this thread; for a child before its program begins.
+pub(super) fn unblock_all() -> io::Result<()> {
+    let set = signal_set(&[])?;
+    // SAFETY: `set` outlives the call; the old mask is not asked for.
+    let error = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &set, std::ptr::null_mut()) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    Ok(())
+}
+
 /// Gives a signal its default action, whatever this program was started with.
 pub(super) fn reset_action(signal: i32) -> io::Result<()> {
     // SAFETY: no handler is installed.

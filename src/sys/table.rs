@@ -198,9 +198,7 @@ unsafe extern "C" fn resp_body_own(
     let set = with_request(req, |host| {
         lent.take().map_or(INVALID, |lent| host.set_own_body(lent))
     });
-    if let Some(lent) = lent {
-        with_host(|host| host.discard(lent));
-    }
+    lent.and_then(|lent| with_host(|host| host.discard(lent)));
     set.unwrap_or(INVALID)
 }
 

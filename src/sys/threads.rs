@@ -25,6 +25,16 @@ pub fn register_own() {
     }
 }
 
+/// Lets the other threads come before this one and its children. There is no way back.
+pub fn stand_back() {
+    // For the kernel a thread is what this names. What fails here only makes others wait longer.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+}
+
+/// A tenth of the processor's time is left when the others want all of it. With less, a library
+/// might not be tried in time on a slow machine under load.
+const NICE: i32 = 10;
+
 /// The kernel's number of this thread.
 #[must_use]
 pub fn current() -> u32 {

@@ -1,7 +1,7 @@
 //! Waits that end in another way: a deadline, a client that has gone, a stop.
 
 use super::guests::{Stage, lines_to, rest, stop};
-use super::server::Client;
+use super::server::{Client, PATIENCE};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,15 @@ fn held(control: &mut Client) -> (Vec<u64>, u64) {
         .find(|line| line.starts_with("swiftd_plugin_requests "));
     let held = ["timer", "watch", "job", "child"].map(holds).to_vec();
     (held, number(requests.unwrap()))
+}
+
+/// Asks the server again and again until something is so.
+#[track_caller]
+fn until(mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "it is never so");
+    }
 }
 
 #[test]
@@ -132,12 +141,52 @@ fn a_request_whose_client_has_gone_lets_go_of_everything() {
             // It is dead for everybody: the loop, and the plugin's own thread.
             assert_eq!(control.get("/wake-dead").body, b"-3");
             lines_to(&mut server, "thread: wake is -3");
-            let mut now = held(&mut control);
-            while now != (vec![0; 4], 1) {
-                // The end of the child's pipe and the watch on it come when they come.
-                now = held(&mut control);
-            }
+            // The end of the child's pipe and the watch on it come when they come.
+            until(|| held(&mut control) == (vec![0; 4], 1));
         }
+    }
+}
+
+#[test]
+fn a_client_that_has_gone_is_noticed_behind_what_it_has_sent() {
+    let stage = waiter();
+    let mut server = stage.start(&[]);
+    for at in HOOKS {
+        let mut client = server.connect();
+        client.ask(&format!("/a.txt?at={at}&by=forever&deadline=20000"));
+        lines_to(&mut server, &format!("waiter: {at}"));
+        // More than the server takes from a connection that it does not answer.
+        client.stream.set_nonblocking(true).unwrap();
+        let more = vec![b'x'; 1 << 20];
+        while std::io::Write::write(&mut client.stream, &more).is_ok() {}
+        client.reset();
+        let lines = lines_to(&mut server, "connection_close");
+        assert!(
+            lines.contains(&"waiter: connection_reset 1".to_owned()),
+            "{lines:#?}"
+        );
+    }
+}
+
+#[test]
+fn processes_are_bounded_and_end_with_their_request() {
+    let stage = waiter();
+    let mut server = stage.start(&[]);
+    let mut control = server.connect();
+    for _ in 0..2 {
+        assert_eq!(server.get("/many").body, b"256");
+        lines_to(
+            &mut server,
+            "cannot start /bin/sleep: 256 processes run already",
+        );
+        lines_to(&mut server, "connection_close");
+        until(|| held(&mut control).0 == [0; 4]);
+        let children = format!("/proc/{0}/task/{0}/children", server.pid());
+        // Each is reaped when the server hears of its end.
+        until(|| {
+            held(&mut control);
+            std::fs::read_to_string(&children).unwrap().is_empty()
+        });
     }
 }
 

@@ -13,7 +13,7 @@ const HOOKS: [&str; 6] = [
 ];
 
 /// What a request waits for, and what it is told then.
-const WAKERS: [(&str, &str); 9] = [
+const WAKERS: [(&str, &str); 12] = [
     ("timer", "timer"),
     ("pipe", "watch"),
     ("socket", "watch"),
@@ -23,6 +23,9 @@ const WAKERS: [(&str, &str); 9] = [
     ("outside", "wake"),
     ("wake", "wake"),
     ("early", "wake"),
+    ("called", "timer"),
+    ("writable", "watch"),
+    ("hangup", "watch"),
 ];
 
 fn stage() -> Stage {
@@ -163,6 +166,73 @@ fn a_job_is_done_before_its_request_goes_on() {
         place("done 0, work ran") < place("resumed by job"),
         "{lines:#?}"
     );
+}
+
+#[test]
+fn a_callback_of_a_request_comes_before_the_resumption() {
+    let stage = waiter();
+    let mut server = stage.start(&[]);
+    for (by, callback) in [
+        ("called", "callback of its timer"),
+        ("writable", "callback of its watch, ready 2"),
+        ("hangup", "callback of its watch, ready 5"),
+    ] {
+        assert_eq!(
+            server.get(&format!("/a.txt?at=docroot&by={by}")).status,
+            200
+        );
+        let lines = lines_to(&mut server, "waiter: connection_close");
+        let at = lines
+            .iter()
+            .position(|line| line.contains("callback"))
+            .unwrap();
+        let wanted = [&format!("waiter: {callback}"), "waiter: joblist"];
+        assert_eq!(lines[at..at + 2], wanted, "{lines:#?}");
+        assert!(
+            lines[at + 2].starts_with("waiter: docroot resumed by"),
+            "{lines:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_body_waits_with_its_request() {
+    const BYTES: usize = 300_000;
+    let stage = stage();
+    let server = stage.start(&[]);
+    for at in &HOOKS[..5] {
+        for by in ["timer", "early", "job,pipe"] {
+            let mut client = server.connect();
+            client.send(format!(
+                "POST /p?at={at}&by={by}&claim=last HTTP/1.1\r\nHost: x\r\nContent-Length: {BYTES}\r\n\r\n"
+            ));
+            client.send(vec![b'b'; BYTES]);
+            let wanted = format!("last: POST with {BYTES} bytes\n");
+            assert_eq!(client.response().body, wanted.as_bytes(), "{by} at {at}");
+            assert_eq!(client.get("/a.txt").body, b"hello\n");
+        }
+    }
+}
+
+#[test]
+fn the_next_request_waits_behind_the_one_that_waits() {
+    let stage = stage();
+    let server = stage.start(&[]);
+    for at in HOOKS {
+        let mut client = server.connect();
+        let one = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let first = one(&format!("/b.txt?at={at}&by=timer,child&ms=20"));
+        client.send(first.clone() + &one("/a.txt") + &first + &one("/none"));
+        let b: &[u8] = if at == "handle_subrequest" {
+            b"handled\n"
+        } else {
+            b"from b\n"
+        };
+        assert_eq!(client.response().body, b, "{at}");
+        assert_eq!(client.response().body, b"hello\n", "{at}");
+        assert_eq!(client.response().body, b, "{at}");
+        assert_eq!(client.response().status, 404, "{at}");
+    }
 }
 
 #[test]

@@ -440,7 +440,13 @@ impl<S: Stream> Client<S> {
 
     fn receive(&mut self) -> usize {
         let mut buffer = [0; 64 * 1024];
-        let count = self.stream.read(&mut buffer).unwrap();
+        // A socket with a timeout is interrupted also where nobody handles signals.
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result.unwrap(),
+            }
+        };
         self.rest.extend_from_slice(&buffer[..count]);
         count
     }

@@ -48,8 +48,9 @@
 //! # Its end
 //!
 //! The response is complete when the output ends, or when the script has ended and its output has
-//! been read. A script that closed its output and goes on is killed after a second; so is, at once,
-//! the whole process group when the request ends otherwise. Who wants to stay calls `setsid` and
+//! been read; what it left behind goes on and is not heard. A script that closed its output and goes
+//! on is killed after a second, with its process group; so is, at once, one whose request ends
+//! otherwise. Who wants to stay in the background calls `setsid` and
 //! gives up stdout. Codes other than 0 are logged.
 
 mod config;

@@ -24,6 +24,10 @@ use std::sync::atomic::AtomicBool;
 const DEPTH_MAX: u8 = 3;
 const INNER_MAX: u8 = 16;
 
+/// How many processes may run at a time, for all plugins: each takes memory that a small machine
+/// does not have, and what is over this is a plugin that does not limit itself.
+const CHILDREN_MAX: usize = 256;
+
 /// The longest name of a counter, bytes.
 const COUNTER_BYTES_MAX: usize = 64;
 
@@ -270,7 +274,9 @@ impl Demands for Call<'_> {
         };
         let is_target = target.first() == Some(&b'/')
             && !target.iter().any(|&byte| byte <= b' ' || byte == 0x7f);
-        if flags != 0 || !is_target || request.hook == Hook::SubrequestEnd {
+        // Behind the response nobody could read the answer.
+        let is_over = matches!(request.hook, Hook::SubrequestEnd | Hook::ConnectionReset);
+        if flags != 0 || !is_target || is_over {
             return 0;
         }
         let host = self.get(what::HOST).map(<[u8]>::to_vec);
@@ -300,6 +306,13 @@ impl Demands for Call<'_> {
             return None;
         }
         let program = process.argv.first().cloned().unwrap_or_default();
+        if self.runtime.resources.child_count() + self.runtime.dying.len() >= CHILDREN_MAX {
+            let program = program.display();
+            self.complain(&format!(
+                "cannot start {program}: {CHILDREN_MAX} processes run already"
+            ));
+            return None;
+        }
         let (child, pipes) = match Child::start(process) {
             Ok(started) => started,
             Err(error) => {

@@ -61,10 +61,11 @@ const FILES: &[(&str, bool, &str)] = &[
         true,
         "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\ndone'\nexec >&- 2>&-\nexec 9>\"$QUERY_STRING\"\nexec sleep 1000\n",
     ),
+    // What it starts stays until somebody writes into the fifo.
     (
         "leave_behind",
         true,
-        "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\ndone'\nexec 9>\"$QUERY_STRING\"\nsleep 1000 &\n",
+        "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\ndone'\nhead -c 1 \"$QUERY_STRING\" &\n",
     ),
     // Goes on whenever somebody writes a line into the fifo.
     (
