@@ -26,11 +26,13 @@ target/site.made: .FORCE
 	docs/make-site.sh target/site
 .FORCE:
 
-# The libraries, named as the list of plugins wants them.
+# The libraries, named as the list of plugins wants them. As a cdylib only, because beside an rlib
+# there is no link-time optimisation.
 plugins:
-	$(CARGO) build --profile plugin $(foreach name,$(RUST_PLUGINS),-p swiftd-plugin-$(subst _,-,$(name)))
 	mkdir -p target/plugins
 	for name in $(RUST_PLUGINS); do \
+	    $(CARGO) rustc --profile plugin --crate-type cdylib --lib \
+	        -p swiftd-plugin-$$(echo $$name | tr _ -) || exit; \
 	    install -m 755 target/plugin/lib$$name.so target/plugins/$$name.so || exit; done
 	for name in $(C_PLUGINS); do \
 	    $(CC) -Os -Wall -Wextra -fPIC -shared -fvisibility=hidden -s -I plugins/include \

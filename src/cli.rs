@@ -89,8 +89,9 @@ swiftd - a small, strict HTTP/1.x server
 
 Usage: swiftd [OPTION]... DIR
 
-Serves the files in DIR until SIGTERM, SIGINT, SIGQUIT or SIGHUP: then it
+Serves the files in DIR until SIGTERM, SIGINT or SIGQUIT: then it
 finishes what it began and ends. A second signal ends it at once.
+SIGHUP makes it look at its plugins; without plugins it ends it too.
 
 What and where
   -r, --root DIR             the directory, instead of the argument

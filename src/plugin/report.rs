@@ -102,7 +102,8 @@ pub(super) fn of_library(library: &Library) -> Vec<String> {
         line(
             "plugin",
             &format!(
-                "{name} {}, flags {flags}, state version {}",
+                "{name}{}{}, flags {flags}, state version {}",
+                if library.version().is_empty() { "" } else { " " },
                 library.version(),
                 plugin.state_version
             ),

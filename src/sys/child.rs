@@ -99,8 +99,8 @@ impl Child {
             };
         }
         let mut child = command.spawn()?;
-        // Not reaped, so the number cannot be another process's.
-        match pidfd_open(Pid::from_child(&child), PidfdFlags::NONBLOCK) {
+        // Not reaped, so the number cannot be another process's. Linux 5.3 has the call.
+        match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
             Ok(pidfd) => Ok((Self { child, pidfd }, pipes)),
             Err(errno) => {
                 let _ = child.kill();
