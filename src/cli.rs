@@ -110,6 +110,7 @@ Timeouts, seconds
       --linger-timeout N     for a refused client to go on, or to end  [3]
       --drain-timeout N      for a stop in good order  [10]
       --disk-timeout N       for a disk that does not answer  [30]
+      --half-close-timeout N for a plugin, if the client sends no more  [5]
 
 Limits, bytes (suffixes K, M, G) or numbers
       --connections N        at the same time  [16384, or what ulimit -n allows]
@@ -174,6 +175,7 @@ const OPTIONS: &[&str] = &[
     "linger-timeout",
     "drain-timeout",
     "disk-timeout",
+    "half-close-timeout",
     "connections",
     "requests",
     "head-bytes",
@@ -346,6 +348,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         "idle-timeout" => limits.idle_timeout = given.seconds()?,
         "write-timeout" => limits.write_timeout = given.seconds()?,
         "linger-timeout" => limits.linger_timeout = given.seconds()?,
+        "half-close-timeout" => limits.half_close_timeout = given.seconds()?,
         "disk-timeout" => limits.disk_timeout = given.seconds()?,
         "plugin-hang" => plugins.hang = Some(given.seconds()?),
         "plugin-drain-timeout" => plugins.drain_timeout = given.seconds()?,

@@ -44,6 +44,8 @@ pub struct Connection {
 pub(super) struct Flags {
     /// The peer will send nothing more.
     pub(super) has_ended: bool,
+    /// Its deadline is earlier for that.
+    pub(super) is_half_closed: bool,
     /// The connection ends after the current response.
     pub(super) ends: bool,
     /// The peer may still be sending when the connection ends.
@@ -107,6 +109,7 @@ impl Connection {
     pub fn handle_end(&mut self, cx: &mut Context<'_>) {
         self.flags.has_ended = true;
         self.proceed(cx);
+        self.limit_half_closed(cx);
     }
 
     /// The disk's answer may be there. A hook is not woken by that.
@@ -186,6 +189,7 @@ impl Connection {
             }
             Wait::Body => self.refuse(Error::BodyTimeout.status(), cx),
             Wait::Disk => self.refuse(Status::SERVICE_UNAVAILABLE, cx),
+            Wait::Hook if self.flags.is_half_closed => return self.abort(Why::ClientGone, cx),
             Wait::Hook if is_sending && !is_sent => return self.abort(Why::Deadline, cx),
             Wait::Hook => {
                 self.reset_exchange(Why::Deadline, cx);
@@ -409,6 +413,19 @@ impl Connection {
             {
                 self.deadline = Deadline::of_hook(cx.now, wait_ms);
             }
+            self.flags.is_half_closed = false;
+            self.limit_half_closed(cx);
+        }
+    }
+
+    /// A client that has shut its sending side is not waited for as long as others.
+    fn limit_half_closed(&mut self, cx: &Context<'_>) {
+        if self.flags.has_ended && self.deadline.wait() == Wait::Hook {
+            let ms = u64::try_from(cx.limits.half_close_timeout.as_millis()).unwrap_or(u64::MAX);
+            let limited = self.deadline.not_after(cx.now.saturating_add(ms));
+            let (deadline, is_earlier) = limited;
+            self.deadline = deadline;
+            self.flags.is_half_closed |= is_earlier;
         }
     }
 

@@ -85,6 +85,13 @@ impl Deadline {
         next
     }
 
+    /// The same, but not after `latest`; and whether that is earlier.
+    #[must_use]
+    pub fn not_after(self, latest: u64) -> (Self, bool) {
+        let due = self.due.min(latest);
+        (Self { due, ..self }, due < self.due)
+    }
+
     /// Whether the wait has lasted too long. A write window that ran out counts although the next
     /// part of the file is being brought into memory.
     #[must_use]

@@ -33,6 +33,9 @@ pub struct Limits {
     pub disk_timeout: Duration,
     /// For a suspended hook.
     pub hook_timeout: Duration,
+    /// For a suspended hook of a client that has shut its sending side: it may still read, but most
+    /// often it has gone, and TCP does not tell before something is sent.
+    pub half_close_timeout: Duration,
     /// The slowest average rate at which a body may come and a response may be taken,
     /// bytes per second.
     pub rate_min: u32,
@@ -66,6 +69,8 @@ impl Default for Limits {
             linger_timeout: Duration::from_secs(3),
             disk_timeout: Duration::from_secs(30),
             hook_timeout: Duration::from_secs(30),
+            // Whoever shuts its side on purpose, such as `nc -N`, has most answers by then.
+            half_close_timeout: Duration::from_secs(5),
             // Far below any real link, far above a client that only holds on.
             rate_min: 128,
         }

@@ -60,6 +60,7 @@ pub(super) const LIMITS: Limits = Limits {
     linger_timeout: Duration::from_secs(3),
     disk_timeout: Duration::from_secs(30),
     hook_timeout: Duration::from_secs(30),
+    half_close_timeout: Duration::from_secs(5),
     rate_min: 8,
 };
 

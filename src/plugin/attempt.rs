@@ -56,7 +56,7 @@ impl Attempt {
         crash::enter(slot, Hook::Load);
         let library = library::load(Arc::clone(prepared), &step.name);
         crash::leave();
-        let library = library.map_err(|refusal| format!("{}: {refusal}", step.name))?;
+        let library = library.map_err(|refusal| format!("{}: {refusal}", step.place))?;
         let instance = Rc::new(Instance::new(
             &step.name,
             library,
@@ -72,7 +72,7 @@ impl Attempt {
             self.made.pop();
             runtime.strip(&instance, true);
             runtime.leaving.push(instance);
-            return Err(format!("{}: init failed ({code})", step.name));
+            return Err(format!("{}: init failed ({code})", step.place));
         }
         instance.is_begun.set(true);
         self.instances.push(instance);
@@ -85,7 +85,10 @@ impl Attempt {
                 instance.guest.call(Hook::SetDefault, call)
             });
             if code != GO_ON {
-                return Err(format!("{}: set_default failed ({code})", instance.name));
+                let steps = &self.plan.steps;
+                let step = steps.iter().find(|step| *step.name == *instance.name);
+                let place = step.map_or(&*instance.name, |step| &step.place);
+                return Err(format!("{place}: set_default failed ({code})"));
             }
         }
         Ok(())

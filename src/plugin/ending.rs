@@ -6,10 +6,11 @@
 
 use super::instance::Instance;
 use super::jobs::Task;
-use super::library::{Closed, Library};
+use super::library::{self, Closed, Library};
 use super::runtime::Runtime;
 use crate::conn::Why;
 use crate::sys::crash::{self, Hook};
+use crate::sys::threads;
 use std::rc::Rc;
 
 /// A library that is to be closed once the job thread has let go of it.
@@ -19,12 +20,24 @@ pub(super) struct Closing {
     since: u64,
     /// How many tasks of the job thread must be done before.
     waits_for: u64,
+    /// When it is tried again, and until when, if a thread is there that the server did not start:
+    /// one that was joined is still listed for a moment.
+    retry: Option<(u64, u64)>,
 }
 
+/// How long a thread that was joined may be listed, and how often it is looked for, milliseconds.
+const PATIENCE_MS: u64 = 20;
+const RETRY_MS: u64 = 2;
+
 impl Closing {
-    /// Whether the job thread has let go of it.
-    pub(super) fn is_ready(&self, forgotten_count: u64) -> bool {
-        self.waits_for <= forgotten_count
+    /// Whether it is to be closed now.
+    pub(super) fn is_ready(&self, forgotten_count: u64, now: u64) -> bool {
+        self.waits_for <= forgotten_count && self.retry.is_none_or(|(at, _)| at <= now)
+    }
+
+    /// When it is tried again.
+    pub(super) fn due(&self) -> Option<u64> {
+        self.retry.map(|(at, _)| at)
     }
 }
 
@@ -45,7 +58,7 @@ impl Runtime {
         while let Some(place) = self
             .closing
             .iter()
-            .position(|closing| closing.is_ready(self.forgotten_count))
+            .position(|closing| closing.is_ready(self.forgotten_count, self.now))
         {
             let closing = self.closing.swap_remove(place);
             self.unload(closing);
@@ -84,6 +97,7 @@ impl Runtime {
             slot,
             since,
             waits_for: 0,
+            retry: None,
             library,
         };
         if self.jobs.is_running() {
@@ -98,7 +112,16 @@ impl Runtime {
         self.closing.push(closing);
     }
 
-    fn unload(&mut self, closing: Closing) {
+    fn unload(&mut self, mut closing: Closing) {
+        let foreign = threads::list().unwrap_or_default();
+        let patient_until = closing
+            .retry
+            .map_or(self.now + PATIENCE_MS, |(_, until)| until);
+        if !foreign.is_empty() && self.now < patient_until {
+            closing.retry = Some((self.now + RETRY_MS, patient_until));
+            self.closing.push(closing);
+            return;
+        }
         let Closing {
             library,
             slot,
@@ -107,7 +130,7 @@ impl Runtime {
         } = closing;
         let name = library.name().to_owned();
         crash::enter(slot, Hook::Unload);
-        let closed = library.close();
+        let closed = library.close_unless(|| library::hindrance(&foreign));
         crash::leave();
         crash::clear_entry(slot);
         if let Some(bench) = &self.bench {

@@ -206,13 +206,19 @@ impl Library {
 /// What keeps any library from being unmapped: threads that the server did not start.
 fn foreign_threads() -> Option<String> {
     match threads::foreign() {
-        Ok(foreign) if foreign.is_empty() => None,
-        Ok(foreign) => Some(format!(
-            "a thread runs that the server did not start: {}; join it in cleanup",
-            foreign.join(", ")
-        )),
+        Ok(foreign) => hindrance(&foreign),
         Err(error) => Some(format!("cannot list the threads: {error}")),
     }
+}
+
+/// Why nothing is unmapped while these threads are there.
+pub(super) fn hindrance(foreign: &[String]) -> Option<String> {
+    (!foreign.is_empty()).then(|| {
+        format!(
+            "a thread runs that the server did not start: {}; join it in cleanup",
+            foreign.join(", ")
+        )
+    })
 }
 
 fn unmap(handle: dl::Library, prepared: Arc<Prepared>, hindrance: Option<String>) -> Closed {

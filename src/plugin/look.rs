@@ -65,6 +65,8 @@ pub(super) struct Plan {
 /// One of them.
 pub(super) struct Step {
     pub(super) name: String,
+    /// Where it stands, for messages: `FILE:LINE: NAME`, or the name alone.
+    pub(super) place: String,
     pub(super) values: Values,
     pub(super) source: Source,
 }
@@ -115,6 +117,7 @@ impl Question {
         let name = name.to_owned();
         Ok(Plan {
             steps: vec![Step {
+                place: name.clone(),
                 name,
                 values,
                 source,
@@ -201,6 +204,7 @@ impl Question {
             }
         };
         Ok(Some(Step {
+            place: place(list, entry),
             name: entry.name.clone(),
             values,
             source,
@@ -238,6 +242,10 @@ fn warn_of_strangers(
     }
 }
 
+fn place(list: &Path, entry: &Entry) -> String {
+    format!("{}:{}: {}", list.display(), entry.line, entry.name)
+}
+
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
         Self {
@@ -250,9 +258,8 @@ impl From<Refusal> for Rejection {
 impl Rejection {
     /// With the place of the plugin in the list.
     fn at(self, list: &Path, entry: &Entry) -> Self {
-        let (list, line) = (list.display(), entry.line);
         Self {
-            why: format!("{list}:{line}: {}: {}", entry.name, self.why),
+            why: format!("{}: {}", place(list, entry), self.why),
             ..self
         }
     }

@@ -192,6 +192,10 @@ impl Reload {
                         return;
                     }
                     self.is_waiting = false;
+                    if let Wanted::List(list) = &self.wanted {
+                        let identity = small_file::identify(list).unwrap_or_default();
+                        self.schedule.remember_identity(identity);
+                    }
                     let question = self.question(runtime);
                     match runtime.jobs.look(Box::new(move || question.look())) {
                         Ok(()) => self.stage = Stage::Looking,

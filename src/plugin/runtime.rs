@@ -154,13 +154,17 @@ impl Runtime {
             || self
                 .closing
                 .iter()
-                .any(|closing| closing.is_ready(self.forgotten_count))
+                .any(|closing| closing.is_ready(self.forgotten_count, self.now))
     }
 
     /// When [`Self::advance`] is to be called.
     pub(super) fn due(&self) -> Option<u64> {
         let timer = self.timers.next_deadline();
-        [timer, self.trigger_due].into_iter().flatten().min()
+        let closing = self.closing.iter().filter_map(Closing::due).min();
+        [timer, self.trigger_due, closing]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Notes that something happened that a request may wait for.

@@ -115,6 +115,11 @@ impl Schedule {
         self.rewatch_at = None;
     }
 
+    /// What the path stands for as a look at it begins: that is no news afterwards.
+    pub fn remember_identity(&mut self, identity: Option<Meta>) {
+        self.identity = Some(identity);
+    }
+
     /// What the path stands for. If that is something else than before, the answer is true: then
     /// the directory may be another one too, and is to be watched anew.
     pub fn handle_identity(&mut self, now: u64, identity: Option<Meta>) -> bool {

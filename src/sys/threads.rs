@@ -60,7 +60,11 @@ pub fn foreign() -> io::Result<Vec<String>> {
     }
 }
 
-fn list() -> io::Result<Vec<String>> {
+/// The threads that are not the server's at this moment; one of them may be just ending.
+///
+/// # Errors
+/// They cannot be listed.
+pub fn list() -> io::Result<Vec<String>> {
     let mut alive = vec![std::process::id()];
     for entry in std::fs::read_dir("/proc/self/task")? {
         let name = entry?.file_name();

@@ -338,6 +338,36 @@ fn each_wait_has_a_deadline_of_its_own_which_a_hook_may_choose() {
     assert_eq!(peer.hooks.take().1, [Why::Deadline]);
 }
 
+#[test]
+fn a_client_that_sends_no_more_is_given_up_before_the_deadline_but_not_at_once() {
+    // It shuts its side while a hook waits, or before.
+    for is_early in [false, true] {
+        let mut peer = owned(|_, _| Flow::Wait);
+        peer.receive(get("/s", &[]).as_bytes());
+        peer.pass(1_000);
+        peer.end();
+        if is_early {
+            resume(&mut peer);
+        }
+        assert_eq!(peer.connection.deadline(), 6_000);
+        peer.pass(5_999);
+        assert_eq!(peer.hooks.take().1, []);
+        peer.pass(6_000);
+        assert_eq!(peer.hooks.take().1, [Why::ClientGone]);
+        assert_eq!(peer.ending(), Some(End::Close));
+    }
+    // A shorter wait ends as for everybody.
+    let mut peer = owned(|_, exchange| {
+        exchange.wait_ms = Some(500);
+        Flow::Wait
+    });
+    peer.receive(get("/s", &[]).as_bytes());
+    peer.end();
+    peer.pass(500);
+    assert_eq!(peer.hooks.take().1, [Why::Deadline]);
+    assert!(peer.send_all().starts_with(b"HTTP/1.1 504 "));
+}
+
 /// An owner that writes `total` bytes of a pattern, as much at a time as it can.
 fn pour(total: usize, refusals: Rc<Cell<u32>>) -> impl FnMut(u32, &mut Exchange) -> Flow {
     let mut written = 0;

@@ -53,6 +53,7 @@ impl Settings {
                 linger_timeout,
                 disk_timeout,
                 hook_timeout,
+                half_close_timeout: hook_timeout,
                 rate_min: rng.between(20, 60) as u32,
             },
             read_bytes: rng.size(64, 2000),
