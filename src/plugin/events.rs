@@ -93,12 +93,12 @@ impl Runtime {
                 }
                 self.wake(request, abi::cause::WATCH, resource_id);
             }
-            What::Child { .. } => self.handle_child(resource_id),
+            What::Child { .. } => self.handle_child(resource_id, &instance),
             _ => {}
         }
     }
 
-    fn handle_child(&mut self, child_id: u64) {
+    fn handle_child(&mut self, child_id: u64, instance: &Rc<Instance>) {
         let Some(Resource {
             what: What::Child { child, status },
             request,
@@ -111,9 +111,15 @@ impl Runtime {
         if status.is_none() {
             *status = child.status();
         }
-        if status.is_some() {
-            self.wake(request, abi::cause::CHILD, child_id);
+        if status.is_none() {
+            return;
         }
+        // Nobody may ask any more, and nothing else would end it.
+        let is_left = |own: &Rc<Instance>| Rc::ptr_eq(own, instance);
+        if request == 0 && self.leaving.iter().any(is_left) {
+            self.resources.remove(child_id);
+        }
+        self.wake(request, abi::cause::CHILD, child_id);
     }
 
     /// Fires what is due.

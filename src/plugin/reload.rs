@@ -279,11 +279,11 @@ impl Reload {
         for instance in &gone {
             instance.is_live.set(false);
             runtime.strip(instance, false);
+            runtime.leaving.push(Rc::clone(instance));
             runtime.timed(instance, Hook::Retire, |call| {
                 instance.guest.end(Hook::Retire, call);
             });
             runtime.leave_connections(instance);
-            runtime.leaving.push(Rc::clone(instance));
         }
         let replaced = gone.iter().filter(|own| new.find(&own.name).is_some());
         let replaced = replaced.count();

@@ -103,7 +103,11 @@ pub(super) fn of_library(library: &Library) -> Vec<String> {
             "plugin",
             &format!(
                 "{name}{}{}, flags {flags}, state version {}",
-                if library.version().is_empty() { "" } else { " " },
+                if library.version().is_empty() {
+                    ""
+                } else {
+                    " "
+                },
                 library.version(),
                 plugin.state_version
             ),

@@ -47,6 +47,13 @@ impl Call<'_> {
         request == 0 || self.runtime.requests.find_mut(request).is_some()
     }
 
+    /// Whether the timers and watches of the instance itself have ended for good: one more would
+    /// never start, and would keep the instance for ever.
+    fn is_leaving(&self) -> bool {
+        let mut leaving = self.runtime.leaving.iter();
+        leaving.any(|own| Rc::ptr_eq(own, self.instance))
+    }
+
     /// Puts a resource in and binds it; 0 if there are too many.
     fn bind(&mut self, kind: Kind, request: Id, what: What) -> Id {
         let made = self
@@ -150,7 +157,8 @@ impl Demands for Call<'_> {
     }
 
     fn timer(&mut self, seat: usize, req: Id, ms: u32, repeats: bool, fire: Option<Fire>) -> Id {
-        if !self.is_own(seat) || !self.may_bind(req) || (req == 0 && fire.is_none()) {
+        let is_meant = req != 0 || (fire.is_some() && !self.is_leaving());
+        if !self.is_own(seat) || !self.may_bind(req) || !is_meant {
             return 0;
         }
         let made = self.bind(
@@ -170,7 +178,8 @@ impl Demands for Call<'_> {
     }
 
     fn watch(&mut self, seat: usize, req: Id, fd: RawFd, rw: u32, fire: Option<WatchFire>) -> Id {
-        let is_meant = (1..=3).contains(&rw) && fd >= 0 && (req != 0 || fire.is_some());
+        let is_bound = req != 0 || (fire.is_some() && !self.is_leaving());
+        let is_meant = (1..=3).contains(&rw) && fd >= 0 && is_bound;
         if !self.is_own(seat) || !self.may_bind(req) || !is_meant {
             return 0;
         }
