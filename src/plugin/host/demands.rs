@@ -212,6 +212,13 @@ impl Demands for Call<'_> {
             return GONE;
         };
         let request = resource.request;
+        if let What::Inner(inner) = &mut resource.what
+            && let Some(reply) = inner.reply.take()
+        {
+            // The plugin may have bytes of it in hand.
+            let replaced = &mut self.runtime.loans.replaced;
+            replaced.extend([reply.fields, reply.body]);
+        }
         self.runtime.drop_resource(wanted);
         self.runtime.unbind(request, wanted);
         GO_ON
