@@ -255,7 +255,8 @@ impl Extension for Plugins {
         let keys = self.runtime.keys;
         match readiness.key {
             key if key == keys.outside => self.runtime.handle_outside(),
-            key if key == keys.list => self.reload.handle_heard(self.runtime.now),
+            // The runtime's own time stands still while it has nothing to do.
+            key if key == keys.list => self.reload.handle_heard(clock::monotonic_ms()),
             _ => self.runtime.handle_ready(readiness),
         }
     }
@@ -310,7 +311,7 @@ impl Extension for Plugins {
     }
 
     fn hang_up(&mut self) -> bool {
-        self.reload.force(self.runtime.now);
+        self.reload.force(clock::monotonic_ms());
         self.runtime.call_sighup();
         true
     }
