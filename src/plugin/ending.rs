@@ -22,6 +22,11 @@ pub(super) struct Closing {
 }
 
 impl Closing {
+    /// Its place in the shared page.
+    pub(super) fn slot(&self) -> u16 {
+        self.slot
+    }
+
     /// Whether the job thread has let go of it.
     pub(super) fn is_ready(&self, forgotten_count: u64) -> bool {
         self.waits_for <= forgotten_count
