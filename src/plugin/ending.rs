@@ -44,7 +44,8 @@ impl Runtime {
             .iter()
             .position(|instance| Rc::strong_count(instance) == 1)
         {
-            let instance = self.leaving.swap_remove(place);
+            // In order: what was made for a rejected reload ends in the reverse of its beginning.
+            let instance = self.leaving.remove(place);
             self.end(instance);
         }
         while let Some(place) = self

@@ -176,6 +176,7 @@ impl Plugins {
             }
             // What the plugin itself said of it is a part of the reason.
             Err(why) => {
+                runtime.end_leaving();
                 let mut said = runtime.lines.take();
                 said.push(format!("plugins: {why}"));
                 return Err(said.join("\n"));
@@ -201,6 +202,7 @@ impl Plugins {
         let wanted = Wanted::File { name, file };
         let mut reload = Reload::new(wanted, settings, Vec::new(), clock::monotonic_ms());
         if let Err(why) = reload.start(&mut runtime) {
+            runtime.end_leaving();
             // What the plugin itself has said may be the better reason.
             let lines = runtime.lines.take().into_iter();
             return Err(lines.chain([why]).collect::<Vec<_>>().join("\n"));
