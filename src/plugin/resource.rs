@@ -101,7 +101,7 @@ impl Resources {
         request: u64,
         what: What,
     ) -> u64 {
-        if self.0.len() >= RESOURCES_MAX {
+        if !self.has_room() {
             return 0;
         }
         let make = |generation, place| Resource {
@@ -113,6 +113,11 @@ impl Resources {
         let place = self.0.insert(make);
         let resource = place.and_then(|place| self.0.get(place as usize));
         resource.map_or(0, |resource| resource.id)
+    }
+
+    /// Whether there may be one more.
+    pub(super) fn has_room(&self) -> bool {
+        self.0.len() < RESOURCES_MAX
     }
 
     pub(super) fn find(&self, id: u64) -> Option<&Resource> {

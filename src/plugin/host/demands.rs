@@ -329,6 +329,9 @@ impl Demands for Call<'_> {
             ));
             return None;
         }
+        if !self.runtime.resources.has_room() {
+            return None;
+        }
         let (child, pipes) = match Child::start(process) {
             Ok(started) => started,
             Err(error) => {
