@@ -10,6 +10,7 @@ use super::generation::Generation;
 use super::instance::Instance;
 pub(super) use super::look::Looked;
 use super::look::{Plan, Question, Running, Source, Wanted};
+use super::resource::{Resource, What};
 use super::runtime::Runtime;
 use super::watch::{Schedule, Task as Chore};
 use crate::config::PluginSettings;
@@ -375,7 +376,14 @@ impl Runtime {
     /// An instance belongs to the current generation now: its timers and watches start.
     fn go_live(&mut self, instance: &Rc<Instance>) {
         instance.is_live.set(true);
-        let own = |resource: &&super::resource::Resource| Rc::ptr_eq(&resource.instance, instance);
+        // Its children run already.
+        let own = |resource: &&Resource| {
+            Rc::ptr_eq(&resource.instance, instance)
+                && matches!(
+                    resource.what,
+                    What::Timer { timer: None, .. } | What::Watch { is_live: false, .. }
+                )
+        };
         let ids: Vec<u64> = self.resources.iter().filter(own).map(|r| r.id).collect();
         for id in ids {
             self.start_timer(id);

@@ -162,3 +162,17 @@ fn a_plugin_in_rust_is_replaced_and_unmapped() {
     assert_eq!(stage.get("/hello").1, "9");
     stage.finish();
 }
+
+#[test]
+fn a_process_that_a_new_version_starts_at_once_is_watched_once() {
+    let mut stage = Stage::with(&["a"], &[]);
+    stage.place.install("a", 2, &["-DCHILD"]);
+    stage.hang_up();
+    stage.generation(2);
+    stage.assert_version("a", 2);
+    let log = stage.finish();
+    assert!(
+        !log.iter().any(|line| line.contains("cannot watch")),
+        "{log:#?}"
+    );
+}
