@@ -243,7 +243,11 @@ impl Reload {
 
     fn handle_looked(&mut self, looked: Looked, now: u64, runtime: &mut Runtime) {
         match looked.result {
-            Ok(plan) if is_as_before(&plan, &runtime.current) => {}
+            Ok(plan) if is_as_before(&plan, &runtime.current) => {
+                // What was wrong has been mended, or was struck off the list.
+                runtime.left_out = plan.left_out;
+                runtime.figures.rejection = None;
+            }
             Ok(plan) => {
                 runtime.lines.say_all(looked.warnings);
                 self.stage = Stage::Loading(Attempt::new(plan, runtime.current.number + 1));

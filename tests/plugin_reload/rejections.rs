@@ -1,8 +1,9 @@
 //! A reload that fails changes nothing, and says which file, which line and why.
 
-use crate::server::program;
+use crate::server::{PATIENCE, program};
 use crate::stage::{Place, Stage};
 use std::fs;
+use std::time::Instant;
 
 /// Checks that everything is as it was before the failure.
 #[track_caller]
@@ -153,4 +154,22 @@ fn what_was_made_for_a_start_that_fails_is_taken_back() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("b: init failed"), "{said}");
     assert!(said.contains("plugin a: v1 cleanup"), "{said}");
+}
+
+#[test]
+fn a_rejection_is_forgotten_when_the_list_is_mended() {
+    let mut stage = Stage::with(&["a"], &[]);
+    let is_told = |stage: &Stage| {
+        let (_, figures) = stage.get("/a/status");
+        figures.contains("swiftd_plugin_reload_rejected{")
+    };
+    stage.place.save_text("wrong");
+    stage.rejection();
+    assert!(is_told(&stage));
+    stage.place.save(&["a"]);
+    let start = Instant::now();
+    while is_told(&stage) {
+        assert!(start.elapsed() < PATIENCE, "it is told for ever");
+    }
+    stage.finish();
 }
