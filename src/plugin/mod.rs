@@ -327,6 +327,7 @@ impl Extension for Plugins {
     }
 
     fn stop(&mut self) {
+        self.reload.stop(&mut self.runtime);
         self.runtime.stop();
     }
 }

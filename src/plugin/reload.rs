@@ -179,6 +179,13 @@ impl Reload {
         }
     }
 
+    /// The server ends: what is being made is taken back.
+    pub(super) fn stop(&mut self, runtime: &mut Runtime) {
+        if let Stage::Loading(attempt) = std::mem::replace(&mut self.stage, Stage::Idle) {
+            attempt.take_back(runtime);
+        }
+    }
+
     fn do_chores(&mut self, now: u64, runtime: &mut Runtime) {
         while let Some(chore) = self.schedule.take_due(now) {
             match chore {
