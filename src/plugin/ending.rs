@@ -10,11 +10,14 @@ use super::library::{Closed, Library};
 use super::runtime::Runtime;
 use crate::conn::Why;
 use crate::sys::crash::{self, Hook};
+use crate::sys::guest::Guest;
 use std::rc::Rc;
 
 /// A library that is to be closed once the job thread has let go of it.
 pub(super) struct Closing {
     library: Library,
+    /// Threads of a library that stays mapped may still say who they are.
+    guest: Guest,
     slot: u16,
     since: u64,
     /// How many tasks of the job thread must be done before.
@@ -85,8 +88,9 @@ impl Runtime {
             }
         };
         let (slot, since) = (instance.guest.slot(), instance.since);
-        let library = instance.into_library();
+        let (guest, library) = instance.into_parts();
         let mut closing = Closing {
+            guest,
             slot,
             since,
             waits_for: 0,
@@ -107,6 +111,7 @@ impl Runtime {
     fn unload(&mut self, closing: Closing) {
         let Closing {
             library,
+            guest,
             slot,
             since,
             ..
@@ -116,6 +121,9 @@ impl Runtime {
         let closed = library.close();
         crash::leave();
         crash::clear_entry(slot);
+        if closed != Closed::Unmapped {
+            std::mem::forget(guest);
+        }
         if let Some(bench) = &self.bench {
             bench.handle_end(&closed);
         }
