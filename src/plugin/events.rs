@@ -93,25 +93,17 @@ impl Runtime {
                 }
                 self.wake(request, abi::cause::WATCH, resource_id);
             }
-            What::Child { .. } => self.handle_child(resource_id, &instance),
+            What::Child(_) => self.handle_child(resource_id, &instance),
             _ => {}
         }
     }
 
     fn handle_child(&mut self, child_id: u64, instance: &Rc<Instance>) {
-        let Some(Resource {
-            what: What::Child { child, status },
-            request,
-            ..
-        }) = self.resources.find_mut(child_id)
-        else {
+        let Some(resource) = self.resources.find_mut(child_id) else {
             return;
         };
-        let request = *request;
-        if status.is_none() {
-            *status = child.status();
-        }
-        if status.is_none() {
+        let request = resource.request;
+        if resource.child_end().is_none() {
             return;
         }
         // Nobody may ask any more, and nothing else would end it.

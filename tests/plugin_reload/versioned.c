@@ -4,7 +4,7 @@
  * VERSION         a number
  * STATE, FLAGS, MINOR   state_version, flags and abi_minor
  * FAIL_INIT, FAIL_DEFAULT, CRASH   fails in that hook, or in a constructor
- * CHILD           init starts a process
+ * CHILD           init starts a process that ends after so many seconds
  * SAVE_BYTES      what save writes, instead of the count
  * FAIL_RESTORE    restore fails
  *
@@ -93,7 +93,7 @@ static sw_rc init(const sw_host *host, sw_self *self, void **state) {
   me->leaked[0] = -1;
   *state = me;
 #ifdef CHILD
-  const char *const sleeper[] = {"/bin/sleep", "1000", NULL}, *const nothing[] = {NULL};
+  const char *const sleeper[] = {"/bin/sleep", TEXT(CHILD), NULL}, *const nothing[] = {NULL};
   int fds[3] = {SW_STDIO_NULL, SW_STDIO_NULL, SW_STDIO_NULL};
   if (!host->spawn(self, 0, sleeper, nothing, NULL, fds)) return SW_ERROR;
 #endif

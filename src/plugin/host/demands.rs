@@ -339,11 +339,7 @@ impl Demands for Call<'_> {
                 return None;
             }
         };
-        let what = What::Child {
-            child,
-            status: None,
-        };
-        let made = self.bind(Kind::Child, req, what);
+        let made = self.bind(Kind::Child, req, What::Child(child));
         if made == 0 {
             return None;
         }
@@ -357,29 +353,20 @@ impl Demands for Call<'_> {
 
     fn child_status(&mut self, seat: usize, wanted: Id) -> Result<i32, Code> {
         let found = self.own_resource(seat, wanted).ok_or(GONE)?;
-        let is_of_instance = found.request == 0;
-        match &mut found.what {
-            What::Child { child, status } => {
-                if status.is_none() {
-                    *status = child.status();
-                }
-                let status = status.ok_or(AGAIN)?;
-                if is_of_instance {
-                    // Nobody else would end it.
-                    self.runtime.resources.remove(wanted);
-                }
-                Ok(status)
-            }
-            _ => Err(GONE),
+        if !matches!(found.what, What::Child(_) | What::Ended(_)) {
+            return Err(GONE);
         }
+        let status = found.child_end().ok_or(AGAIN)?;
+        if found.request == 0 {
+            // Nobody else would end it.
+            self.runtime.resources.remove(wanted);
+        }
+        Ok(status)
     }
 
     fn kill_child(&mut self, seat: usize, wanted: Id, signal: i32) -> Code {
         match self.own_resource(seat, wanted).map(|found| &found.what) {
-            Some(What::Child {
-                child,
-                status: None,
-            }) => match child.kill(signal) {
+            Some(What::Child(child)) => match child.kill(signal) {
                 Ok(()) => GO_ON,
                 Err(_) => INVALID,
             },
