@@ -69,6 +69,14 @@ fn an_inner_request_is_answered_as_any_other() {
 }
 
 #[test]
+fn what_is_lent_of_an_answer_outlives_its_cancellation() {
+    let stage = stage();
+    let server = stage.start(&[]);
+    assert_eq!(server.get("/inner/lent?/a.txt").body, A);
+    stop(server);
+}
+
+#[test]
 fn an_answer_of_more_than_a_mebibyte_is_given_up() {
     let stage = stage();
     fs::write(stage.site().join("most.bin"), pattern(MIB - 1024, 1)).unwrap();

@@ -152,7 +152,9 @@ impl Runtime {
                 .iter()
                 .chain(&self.leaving)
                 .chain(made);
-            all.into_iter().any(|own| own.guest.slot() == slot)
+            // It is named there until it is unmapped.
+            let is_closing = || self.closing.iter().any(|closing| closing.slot() == slot);
+            all.into_iter().any(|own| own.guest.slot() == slot) || is_closing()
         };
         (0..crash::ENTRIES_MAX as u16)
             .find(|&slot| !is_used(slot))

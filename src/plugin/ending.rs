@@ -10,12 +10,15 @@ use super::library::{self, Closed, Library};
 use super::runtime::Runtime;
 use crate::conn::Why;
 use crate::sys::crash::{self, Hook};
+use crate::sys::guest::Guest;
 use crate::sys::threads;
 use std::rc::Rc;
 
 /// A library that is to be closed once the job thread has let go of it.
 pub(super) struct Closing {
     library: Library,
+    /// Threads of a library that stays mapped may still say who they are.
+    guest: Guest,
     slot: u16,
     since: u64,
     /// How many tasks of the job thread must be done before.
@@ -30,6 +33,11 @@ const PATIENCE_MS: u64 = 20;
 const RETRY_MS: u64 = 2;
 
 impl Closing {
+    /// Its place in the shared page.
+    pub(super) fn slot(&self) -> u16 {
+        self.slot
+    }
+
     /// Whether it is to be closed now.
     pub(super) fn is_ready(&self, forgotten_count: u64, now: u64) -> bool {
         self.waits_for <= forgotten_count && self.retry.is_none_or(|(at, _)| at <= now)
@@ -52,7 +60,8 @@ impl Runtime {
             .iter()
             .position(|instance| Rc::strong_count(instance) == 1)
         {
-            let instance = self.leaving.swap_remove(place);
+            // In order: what was made for a rejected reload ends in the reverse of its beginning.
+            let instance = self.leaving.remove(place);
             self.end(instance);
         }
         while let Some(place) = self
@@ -92,8 +101,9 @@ impl Runtime {
             }
         };
         let (slot, since) = (instance.guest.slot(), instance.since);
-        let library = instance.into_library();
+        let (guest, library) = instance.into_parts();
         let mut closing = Closing {
+            guest,
             slot,
             since,
             waits_for: 0,
@@ -124,6 +134,7 @@ impl Runtime {
         }
         let Closing {
             library,
+            guest,
             slot,
             since,
             ..
@@ -133,6 +144,9 @@ impl Runtime {
         let closed = library.close_unless(|| library::hindrance(&foreign));
         crash::leave();
         crash::clear_entry(slot);
+        if closed != Closed::Unmapped {
+            std::mem::forget(guest);
+        }
         if let Some(bench) = &self.bench {
             bench.handle_end(&closed);
         }

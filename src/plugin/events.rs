@@ -93,27 +93,25 @@ impl Runtime {
                 }
                 self.wake(request, abi::cause::WATCH, resource_id);
             }
-            What::Child { .. } => self.handle_child(resource_id),
+            What::Child(_) => self.handle_child(resource_id, &instance),
             _ => {}
         }
     }
 
-    fn handle_child(&mut self, child_id: u64) {
-        let Some(Resource {
-            what: What::Child { child, status },
-            request,
-            ..
-        }) = self.resources.find_mut(child_id)
-        else {
+    fn handle_child(&mut self, child_id: u64, instance: &Rc<Instance>) {
+        let Some(resource) = self.resources.find_mut(child_id) else {
             return;
         };
-        let request = *request;
-        if status.is_none() {
-            *status = child.status();
+        let request = resource.request;
+        if resource.child_end().is_none() {
+            return;
         }
-        if status.is_some() {
-            self.wake(request, abi::cause::CHILD, child_id);
+        // Nobody may ask any more, and nothing else would end it.
+        let is_left = |own: &Rc<Instance>| Rc::ptr_eq(own, instance);
+        if request == 0 && self.leaving.iter().any(is_left) {
+            self.resources.remove(child_id);
         }
+        self.wake(request, abi::cause::CHILD, child_id);
     }
 
     /// Fires what is due.

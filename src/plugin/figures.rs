@@ -341,7 +341,7 @@ impl Runtime {
                 What::Timer { .. } => 0,
                 What::Watch { .. } => 1,
                 What::Job { .. } => 2,
-                What::Child { .. } => 3,
+                What::Child(_) | What::Ended(_) => 3,
                 What::Inner(_) => 4,
             };
             held.entry(resource.instance.guest.slot()).or_default()[kind] += 1;

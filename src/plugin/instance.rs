@@ -75,9 +75,9 @@ impl Instance {
         &self.library
     }
 
-    /// Takes it apart: the native side is gone, the library remains to be closed.
-    pub(super) fn into_library(self) -> Library {
-        self.library
+    /// Takes it apart: the native side, and the library that remains to be closed.
+    pub(super) fn into_parts(self) -> (Guest, Library) {
+        (self.guest, self.library)
     }
 }
 

@@ -176,6 +176,7 @@ impl Plugins {
             }
             // What the plugin itself said of it is a part of the reason.
             Err(why) => {
+                runtime.end_leaving();
                 let mut said = runtime.lines.take();
                 said.push(format!("plugins: {why}"));
                 return Err(said.join("\n"));
@@ -201,6 +202,7 @@ impl Plugins {
         let wanted = Wanted::File { name, file };
         let mut reload = Reload::new(wanted, settings, Vec::new(), clock::monotonic_ms());
         if let Err(why) = reload.start(&mut runtime) {
+            runtime.end_leaving();
             // What the plugin itself has said may be the better reason.
             let lines = runtime.lines.take().into_iter();
             return Err(lines.chain([why]).collect::<Vec<_>>().join("\n"));
@@ -255,7 +257,8 @@ impl Extension for Plugins {
         let keys = self.runtime.keys;
         match readiness.key {
             key if key == keys.outside => self.runtime.handle_outside(),
-            key if key == keys.list => self.reload.handle_heard(self.runtime.now),
+            // The runtime's own time stands still while it has nothing to do.
+            key if key == keys.list => self.reload.handle_heard(clock::monotonic_ms()),
             _ => self.runtime.handle_ready(readiness),
         }
     }
@@ -310,7 +313,7 @@ impl Extension for Plugins {
     }
 
     fn hang_up(&mut self) -> bool {
-        self.reload.force(self.runtime.now);
+        self.reload.force(clock::monotonic_ms());
         self.runtime.call_sighup();
         true
     }
@@ -324,6 +327,7 @@ impl Extension for Plugins {
     }
 
     fn stop(&mut self) {
+        self.reload.stop(&mut self.runtime);
         self.runtime.stop();
     }
 }

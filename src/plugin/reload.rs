@@ -10,6 +10,7 @@ use super::generation::Generation;
 use super::instance::Instance;
 pub(super) use super::look::Looked;
 use super::look::{Plan, Question, Running, Source, Wanted};
+use super::resource::{Resource, What};
 use super::runtime::Runtime;
 use super::watch::{Schedule, Task as Chore};
 use crate::config::PluginSettings;
@@ -178,6 +179,13 @@ impl Reload {
         }
     }
 
+    /// The server ends: what is being made is taken back.
+    pub(super) fn stop(&mut self, runtime: &mut Runtime) {
+        if let Stage::Loading(attempt) = std::mem::replace(&mut self.stage, Stage::Idle) {
+            attempt.take_back(runtime);
+        }
+    }
+
     fn do_chores(&mut self, now: u64, runtime: &mut Runtime) {
         while let Some(chore) = self.schedule.take_due(now) {
             match chore {
@@ -246,7 +254,11 @@ impl Reload {
 
     fn handle_looked(&mut self, looked: Looked, now: u64, runtime: &mut Runtime) {
         match looked.result {
-            Ok(plan) if is_as_before(&plan, &runtime.current) => {}
+            Ok(plan) if is_as_before(&plan, &runtime.current) => {
+                // What was wrong has been mended, or was struck off the list.
+                runtime.left_out = plan.left_out;
+                runtime.figures.rejection = None;
+            }
             Ok(plan) => {
                 runtime.lines.say_all(looked.warnings);
                 self.stage = Stage::Loading(Attempt::new(plan, runtime.current.number + 1));
@@ -283,11 +295,11 @@ impl Reload {
         for instance in &gone {
             instance.is_live.set(false);
             runtime.strip(instance, false);
+            runtime.leaving.push(Rc::clone(instance));
             runtime.timed(instance, Hook::Retire, |call| {
                 instance.guest.end(Hook::Retire, call);
             });
             runtime.leave_connections(instance);
-            runtime.leaving.push(Rc::clone(instance));
         }
         let replaced = gone.iter().filter(|own| new.find(&own.name).is_some());
         let replaced = replaced.count();
@@ -379,7 +391,14 @@ impl Runtime {
     /// An instance belongs to the current generation now: its timers and watches start.
     fn go_live(&mut self, instance: &Rc<Instance>) {
         instance.is_live.set(true);
-        let own = |resource: &&super::resource::Resource| Rc::ptr_eq(&resource.instance, instance);
+        // Its children run already.
+        let own = |resource: &&Resource| {
+            Rc::ptr_eq(&resource.instance, instance)
+                && matches!(
+                    resource.what,
+                    What::Timer { timer: None, .. } | What::Watch { is_live: false, .. }
+                )
+        };
         let ids: Vec<u64> = self.resources.iter().filter(own).map(|r| r.id).collect();
         for id in ids {
             self.start_timer(id);

@@ -44,11 +44,9 @@ pub(super) enum What {
         is_cancelled: Arc<AtomicBool>,
         done: Option<Done>,
     },
-    Child {
-        child: Child,
-        /// How it ended.
-        status: Option<i32>,
-    },
+    Child(Child),
+    /// A process that has: how. Nothing of it is left.
+    Ended(i32),
     Inner(Inner),
 }
 
@@ -56,9 +54,23 @@ impl Resource {
     /// Whether it can still wake somebody.
     pub(super) fn is_pending(&self) -> bool {
         match &self.what {
-            What::Child { status, .. } => status.is_none(),
+            What::Ended(_) => false,
             What::Inner(inner) => inner.reply.is_none(),
-            What::Timer { .. } | What::Job { .. } | What::Watch { .. } => true,
+            What::Timer { .. } | What::Job { .. } | What::Watch { .. } | What::Child(_) => true,
+        }
+    }
+
+    /// How a process has ended, if it is one and has. Then its descriptor is closed: nobody may
+    /// ever ask again.
+    pub(super) fn child_end(&mut self) -> Option<i32> {
+        if let What::Child(child) = &mut self.what
+            && let Some(status) = child.status()
+        {
+            self.what = What::Ended(status);
+        }
+        match self.what {
+            What::Ended(status) => Some(status),
+            _ => None,
         }
     }
 }
@@ -101,7 +113,7 @@ impl Resources {
         request: u64,
         what: What,
     ) -> u64 {
-        if self.0.len() >= RESOURCES_MAX {
+        if !self.has_room() {
             return 0;
         }
         let make = |generation, place| Resource {
@@ -113,6 +125,11 @@ impl Resources {
         let place = self.0.insert(make);
         let resource = place.and_then(|place| self.0.get(place as usize));
         resource.map_or(0, |resource| resource.id)
+    }
+
+    /// Whether there may be one more.
+    pub(super) fn has_room(&self) -> bool {
+        self.0.len() < RESOURCES_MAX
     }
 
     pub(super) fn find(&self, id: u64) -> Option<&Resource> {
@@ -135,7 +152,7 @@ impl Resources {
 
     /// How many processes run.
     pub(super) fn child_count(&self) -> usize {
-        let is_running = |own: &&Resource| matches!(own.what, What::Child { status: None, .. });
+        let is_running = |own: &&Resource| matches!(own.what, What::Child(_));
         self.iter().filter(is_running).count()
     }
 

@@ -226,19 +226,18 @@ impl Runtime {
                     registrar.remove(*fd);
                 }
             }
-            What::Child { child, status } => {
-                if status.is_none() {
-                    child.end();
-                    if let Some(Resource {
-                        what: What::Child { child, .. },
-                        ..
-                    }) = self.resources.remove(resource_id)
-                    {
-                        self.dying.push(child);
-                    }
-                    return;
+            What::Child(child) => {
+                child.end();
+                if let Some(Resource {
+                    what: What::Child(child),
+                    ..
+                }) = self.resources.remove(resource_id)
+                {
+                    self.dying.push(child);
                 }
+                return;
             }
+            What::Ended(_) => {}
             What::Inner(_) => {
                 let waiting = self.inner.iter().position(|it| it.id == resource_id);
                 match waiting {
@@ -307,7 +306,7 @@ impl Runtime {
                 rw & abi::ready::READ != 0,
                 rw & abi::ready::WRITE != 0,
             ),
-            Some(What::Child { child, .. }) => registrar.add_readable(child.as_fd(), key),
+            Some(What::Child(child)) => registrar.add_readable(child.as_fd(), key),
             _ => Ok(()),
         }
     }

@@ -219,6 +219,8 @@ impl Server {
         let features = self.core.handler.files.features();
         let count = match inner.connection.piece() {
             None => return true,
+            // What a plugin lends is one piece, however long.
+            Some(Piece::Bytes { bytes, .. }) if bytes.len() > REPLY_BYTES_MAX => return false,
             Some(Piece::Bytes { bytes, .. }) => {
                 inner.reply.extend_from_slice(bytes);
                 bytes.len()

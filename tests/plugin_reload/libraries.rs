@@ -1,9 +1,11 @@
 //! Libraries that are replaced, values that change, and the order of the list.
 
 use crate::plugins;
+use crate::server::PATIENCE;
 use crate::stage::{Place, Stage};
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 fn shell(script: &str, from: &std::path::Path, to: &std::path::Path) {
     let mut command = Command::new("sh");
@@ -160,5 +162,37 @@ fn a_plugin_in_rust_is_replaced_and_unmapped() {
         stage.until_unmapped(&format!("swiftd:hello#{}", number - 1));
     }
     assert_eq!(stage.get("/hello").1, "9");
+    stage.finish();
+}
+
+#[test]
+fn a_process_that_a_new_version_starts_at_once_is_watched_once() {
+    let mut stage = Stage::with(&["a"], &[]);
+    stage.place.install("a", 2, &["-DCHILD=1000"]);
+    stage.hang_up();
+    stage.generation(2);
+    stage.assert_version("a", 2);
+    let log = stage.finish();
+    assert!(
+        !log.iter().any(|line| line.contains("cannot watch")),
+        "{log:#?}"
+    );
+}
+
+#[test]
+fn a_process_that_has_ended_holds_no_descriptor() {
+    let mut stage = Stage::with(&["a"], &[]);
+    stage.place.install("a", 2, &["-DCHILD=0"]);
+    stage.hang_up();
+    stage.generation(2);
+    let descriptors = format!("/proc/{}/fd", stage.server.pid());
+    let is_process = |entry: std::io::Result<fs::DirEntry>| {
+        let target = fs::read_link(entry.unwrap().path());
+        target.is_ok_and(|target| target.to_string_lossy().contains("pidfd"))
+    };
+    let start = Instant::now();
+    while fs::read_dir(&descriptors).unwrap().any(is_process) {
+        assert!(start.elapsed() < PATIENCE, "it stays open");
+    }
     stage.finish();
 }

@@ -1,7 +1,9 @@
 //! A reload that fails changes nothing, and says which file, which line and why.
 
-use crate::stage::Stage;
+use crate::server::{PATIENCE, program};
+use crate::stage::{Place, Stage};
 use std::fs;
+use std::time::Instant;
 
 /// Checks that everything is as it was before the failure.
 #[track_caller]
@@ -119,5 +121,55 @@ fn a_crashing_constructor_kills_the_child_alone_also_without_a_supervisor() {
     stage.assert_version("a", 1);
     stage.server.wait_until_idle(2);
     assert!(stage.server.descriptors() <= descriptors + 2);
+    stage.finish();
+}
+
+#[test]
+fn what_was_made_is_taken_back_in_the_reverse_order() {
+    let mut stage = Stage::with(&["a"], &[]);
+    for name in ["b", "c", "d"] {
+        stage.place.install(name, 1, &[]);
+    }
+    stage.place.install("e", 1, &["-DFAIL_DEFAULT"]);
+    stage.place.save(&["a", "b", "c", "d", "e"]);
+    assert!(stage.rejection().contains("e: set_default failed"));
+    let log = stage.finish();
+    let ends = log.iter().filter(|line| line.ends_with(": v1 cleanup"));
+    let ends: Vec<_> = ends
+        .filter_map(|line| line.split("plugin ").nth(1)?.split(':').next())
+        .collect();
+    assert_eq!(ends, ["e", "d", "c", "b", "a"]);
+}
+
+#[test]
+fn what_was_made_for_a_start_that_fails_is_taken_back() {
+    let place = Place::new();
+    place.install("a", 1, &[]);
+    place.install("b", 1, &["-DFAIL_INIT"]);
+    place.save(&["a", "b"]);
+    let mut command = program();
+    command.arg(place.path("site")).args(["--port", "0"]);
+    let output = command.arg("--plugins").arg(&place.list).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("b: init failed"), "{said}");
+    assert!(said.contains("plugin a: v1 cleanup"), "{said}");
+}
+
+#[test]
+fn a_rejection_is_forgotten_when_the_list_is_mended() {
+    let mut stage = Stage::with(&["a"], &[]);
+    let is_told = |stage: &Stage| {
+        let (_, figures) = stage.get("/a/status");
+        figures.contains("swiftd_plugin_reload_rejected{")
+    };
+    stage.place.save_text("wrong");
+    stage.rejection();
+    assert!(is_told(&stage));
+    stage.place.save(&["a"]);
+    let start = Instant::now();
+    while is_told(&stage) {
+        assert!(start.elapsed() < PATIENCE, "it is told for ever");
+    }
     stage.finish();
 }

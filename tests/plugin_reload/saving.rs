@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// A way to put a text in the place of a list.
 type Way = fn(list: &Path, text: &str);
@@ -65,6 +66,22 @@ const WAYS: &[(&str, Way)] = &[
         shell("ln -f \"$1\" \"$2\"; rm \"$1\"", &[&new, list]);
     }),
 ];
+
+#[test]
+fn a_look_waits_for_quiet_also_after_a_long_silence() {
+    let stage = Stage::with(&["a"], &[]);
+    let looks = Looks::at(&stage.place.list);
+    // Meanwhile the server has nothing to do.
+    stage.place.install("b", 1, &[]);
+    let text = stage.place.lines(&["a", "b"]);
+    let start = Instant::now();
+    fs::write(&stage.place.list, text).unwrap();
+    looks.wait();
+    // The server's clock is a tick coarse.
+    let waited = start.elapsed();
+    assert!(waited >= Duration::from_millis(90), "{waited:?}");
+    stage.finish();
+}
 
 #[test]
 fn a_list_saved_in_any_way_holds_at_once() {

@@ -4,6 +4,7 @@
  * VERSION         a number
  * STATE, FLAGS, MINOR   state_version, flags and abi_minor
  * FAIL_INIT, FAIL_DEFAULT, CRASH   fails in that hook, or in a constructor
+ * CHILD           init starts a process that ends after so many seconds
  * SAVE_BYTES      what save writes, instead of the count
  * FAIL_RESTORE    restore fails
  *
@@ -47,7 +48,7 @@ struct state {
   const sw_host *host;
   sw_self *self;
   uint64_t count;
-  int leaked[2];
+  int leaked[2], is_retired;
 };
 
 /* What a request remembers: who saw it first, and the pipe that it waits for. */
@@ -91,6 +92,11 @@ static sw_rc init(const sw_host *host, sw_self *self, void **state) {
   me->self = self;
   me->leaked[0] = -1;
   *state = me;
+#ifdef CHILD
+  const char *const sleeper[] = {"/bin/sleep", TEXT(CHILD), NULL}, *const nothing[] = {NULL};
+  int fds[3] = {SW_STDIO_NULL, SW_STDIO_NULL, SW_STDIO_NULL};
+  if (!host->spawn(self, 0, sleeper, nothing, NULL, fds)) return SW_ERROR;
+#endif
 #ifdef FAIL_INIT
   say(me, "has no wish to begin");
   free(me);
@@ -120,7 +126,6 @@ static void cleanup(void *state) {
   free(me);
 }
 
-static void retire(void *state) { say(state, "retire"); }
 
 static void forget(void *p) {
   struct memory *memory = p;
@@ -156,6 +161,8 @@ static sw_rc answer(const struct state *me, sw_req *req, const void *p, size_t n
 
 static void let_go(void *arg) { (void)arg; }
 
+static void want_too_much(struct state *me);
+
 static sw_rc wait_for_pipe(struct state *me, sw_req *req, struct memory *memory) {
   char byte, path[256];
   if (memory->pipe < 0) {
@@ -171,6 +178,7 @@ static sw_rc wait_for_pipe(struct state *me, sw_req *req, struct memory *memory)
     say(me, "waits");
   }
   if (read(memory->pipe, &byte, 1) != 1) return SW_WAIT_FOR_FD;
+  if (me->is_retired) want_too_much(me);
   return answer(me, req, V "\n", sizeof V);
 }
 
@@ -178,6 +186,23 @@ static void drop_kept(void *p) { say(p, "drops what it kept"); }
 
 static void late(void *arg, sw_id id) { (void)id; say(arg, "is called too late"); }
 static void late_watch(void *arg, sw_id id, uint32_t ready) { (void)ready; late(arg, id); }
+
+/* Nothing of the instance itself begins any more. */
+static void want_too_much(struct state *me) {
+  int fds[2];
+  if (pipe(fds)) return;
+  if (me->host->timer(me->self, 0, 1, 1, late, me)) say(me, "has a timer too late");
+  if (me->host->watch(me->self, 0, fds[0], SW_READY_READ, late_watch, me)) say(me, "has a watch too late");
+  close(fds[0]);
+  close(fds[1]);
+}
+
+static void retire(void *state) {
+  struct state *me = state;
+  say(me, "retire");
+  me->is_retired = 1;
+  want_too_much(me);
+}
 
 static sw_rc leave_behind(struct state *me, sw_req *req) {
   if (me->leaked[0] >= 0) return answer(me, req, "again\n", 6);

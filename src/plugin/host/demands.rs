@@ -47,6 +47,13 @@ impl Call<'_> {
         request == 0 || self.runtime.requests.find_mut(request).is_some()
     }
 
+    /// Whether the timers and watches of the instance itself have ended for good: one more would
+    /// never start, and would keep the instance for ever.
+    fn is_leaving(&self) -> bool {
+        let mut leaving = self.runtime.leaving.iter();
+        leaving.any(|own| Rc::ptr_eq(own, self.instance))
+    }
+
     /// Puts a resource in and binds it; 0 if there are too many.
     fn bind(&mut self, kind: Kind, request: Id, what: What) -> Id {
         let made = self
@@ -150,7 +157,8 @@ impl Demands for Call<'_> {
     }
 
     fn timer(&mut self, seat: usize, req: Id, ms: u32, repeats: bool, fire: Option<Fire>) -> Id {
-        if !self.is_own(seat) || !self.may_bind(req) || (req == 0 && fire.is_none()) {
+        let is_meant = req != 0 || (fire.is_some() && !self.is_leaving());
+        if !self.is_own(seat) || !self.may_bind(req) || !is_meant {
             return 0;
         }
         let made = self.bind(
@@ -170,7 +178,8 @@ impl Demands for Call<'_> {
     }
 
     fn watch(&mut self, seat: usize, req: Id, fd: RawFd, rw: u32, fire: Option<WatchFire>) -> Id {
-        let is_meant = (1..=3).contains(&rw) && fd >= 0 && (req != 0 || fire.is_some());
+        let is_bound = req != 0 || (fire.is_some() && !self.is_leaving());
+        let is_meant = (1..=3).contains(&rw) && fd >= 0 && is_bound;
         if !self.is_own(seat) || !self.may_bind(req) || !is_meant {
             return 0;
         }
@@ -203,6 +212,13 @@ impl Demands for Call<'_> {
             return GONE;
         };
         let request = resource.request;
+        if let What::Inner(inner) = &mut resource.what
+            && let Some(reply) = inner.reply.take()
+        {
+            // The plugin may have bytes of it in hand.
+            let replaced = &mut self.runtime.loans.replaced;
+            replaced.extend([reply.fields, reply.body]);
+        }
         self.runtime.drop_resource(wanted);
         self.runtime.unbind(request, wanted);
         GO_ON
@@ -313,6 +329,9 @@ impl Demands for Call<'_> {
             ));
             return None;
         }
+        if !self.runtime.resources.has_room() {
+            return None;
+        }
         let (child, pipes) = match Child::start(process) {
             Ok(started) => started,
             Err(error) => {
@@ -320,11 +339,7 @@ impl Demands for Call<'_> {
                 return None;
             }
         };
-        let what = What::Child {
-            child,
-            status: None,
-        };
-        let made = self.bind(Kind::Child, req, what);
+        let made = self.bind(Kind::Child, req, What::Child(child));
         if made == 0 {
             return None;
         }
@@ -338,29 +353,20 @@ impl Demands for Call<'_> {
 
     fn child_status(&mut self, seat: usize, wanted: Id) -> Result<i32, Code> {
         let found = self.own_resource(seat, wanted).ok_or(GONE)?;
-        let is_of_instance = found.request == 0;
-        match &mut found.what {
-            What::Child { child, status } => {
-                if status.is_none() {
-                    *status = child.status();
-                }
-                let status = status.ok_or(AGAIN)?;
-                if is_of_instance {
-                    // Nobody else would end it.
-                    self.runtime.resources.remove(wanted);
-                }
-                Ok(status)
-            }
-            _ => Err(GONE),
+        if !matches!(found.what, What::Child(_) | What::Ended(_)) {
+            return Err(GONE);
         }
+        let status = found.child_end().ok_or(AGAIN)?;
+        if found.request == 0 {
+            // Nobody else would end it.
+            self.runtime.resources.remove(wanted);
+        }
+        Ok(status)
     }
 
     fn kill_child(&mut self, seat: usize, wanted: Id, signal: i32) -> Code {
         match self.own_resource(seat, wanted).map(|found| &found.what) {
-            Some(What::Child {
-                child,
-                status: None,
-            }) => match child.kill(signal) {
+            Some(What::Child(child)) => match child.kill(signal) {
                 Ok(()) => GO_ON,
                 Err(_) => INVALID,
             },
