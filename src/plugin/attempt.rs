@@ -70,7 +70,7 @@ impl Attempt {
         if code != GO_ON {
             // Its cleanup is not called: it has not begun.
             self.made.pop();
-            runtime.strip(&instance, true);
+            runtime.strip(&instance);
             runtime.leaving.push(instance);
             return Err(format!("{}: init failed ({code})", step.place));
         }
@@ -136,7 +136,7 @@ impl Attempt {
     pub(super) fn take_back(self, runtime: &mut Runtime) {
         drop(self.instances);
         for instance in self.made.into_iter().rev() {
-            runtime.strip(&instance, true);
+            runtime.strip(&instance);
             runtime.leaving.push(instance);
         }
     }

@@ -147,8 +147,12 @@ impl Runtime {
         }
         let request = record.id;
         let More { causes, told, .. } = record.more();
-        told.clear();
-        told.extend(causes.drain(..));
+        // What was not asked for the last time may still be asked for.
+        for cause in causes.drain(..) {
+            if !told.contains(&cause) {
+                told.push_back(cause);
+            }
+        }
         if take(&mut exchange.stream.has_room_event) {
             told.push_back((abi::cause::ROOM, request));
         }

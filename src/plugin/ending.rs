@@ -81,7 +81,7 @@ impl Runtime {
             });
         }
         // Nothing that cleanup asked for is of use.
-        let left = self.strip(&instance, true);
+        let left = self.strip(&instance);
         if left > 0 {
             self.lines.say(format!(
                 "plugin {}: its cleanup left {left} timers, watches, jobs or children",
@@ -183,7 +183,7 @@ impl Runtime {
         let last = std::mem::replace(&mut self.current, Rc::new(empty));
         for instance in last.instances.iter().rev() {
             instance.is_live.set(false);
-            self.strip(instance, true);
+            self.strip(instance);
         }
         // A job that runs holds its instance; the process ends without waiting for it.
         let mut instances: Vec<_> = last.instances.iter().rev().cloned().collect();
@@ -196,7 +196,7 @@ impl Runtime {
                     instance.guest.end(Hook::Cleanup, call);
                 });
             }
-            self.strip(&instance, true);
+            self.strip(&instance);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the plugins' side has to say, until the server takes it for the log.
 
+use crate::sys::outside::LEVEL_MAX;
+
 /// Lines for the log, bounded.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
@@ -12,9 +14,6 @@ const LINES_MAX: usize = 256;
 
 /// How much of a line is kept, bytes.
 const LINE_BYTES_MAX: usize = 4096;
-
-/// Levels above this are not logged.
-const LEVEL_MAX: u32 = crate::sys::abi::level::INFO;
 
 impl Lines {
     /// A line of the server's own.

@@ -54,7 +54,7 @@ pub(super) fn rehearse(
     let outside = Arc::clone(&runtime.outside);
     let instance = Rc::new(Instance::new(&name, library, SLOT, outside, values, 1));
     let begun = begin(&instance, &mut runtime);
-    runtime.strip(&instance, true);
+    runtime.strip(&instance);
     runtime.leaving.push(instance);
     let closed = end(&mut runtime, poll, &bench).map_err(system);
     for line in runtime.lines.take() {

@@ -294,7 +294,7 @@ impl Reload {
         let gone: Vec<_> = old.instances.iter().filter(|own| !new.has(own)).collect();
         for instance in &gone {
             instance.is_live.set(false);
-            runtime.strip(instance, false);
+            runtime.silence(instance);
             runtime.leaving.push(Rc::clone(instance));
             runtime.timed(instance, Hook::Retire, |call| {
                 instance.guest.end(Hook::Retire, call);

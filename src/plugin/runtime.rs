@@ -253,12 +253,26 @@ impl Runtime {
     }
 
     /// Takes back what an instance still has; returns how many things.
-    pub(super) fn strip(&mut self, instance: &Rc<Instance>, is_bound: bool) -> usize {
+    pub(super) fn strip(&mut self, instance: &Rc<Instance>) -> usize {
+        self.strip_if(instance, |_| true)
+    }
+
+    /// Ends the timers and watches of an instance that is replaced. Its jobs and children go on,
+    /// and it lives until they have ended.
+    pub(super) fn silence(&mut self, instance: &Rc<Instance>) {
+        self.strip_if(instance, |resource| {
+            let what = &resource.what;
+            resource.request == 0 && matches!(what, What::Timer { .. } | What::Watch { .. })
+        });
+    }
+
+    fn strip_if(&mut self, instance: &Rc<Instance>, is_meant: impl Fn(&Resource) -> bool) -> usize {
+        let own = |resource: &&Resource| Rc::ptr_eq(&resource.instance, instance);
         let owned: Vec<u64> = self
             .resources
             .iter()
-            .filter(|resource| Rc::ptr_eq(&resource.instance, instance))
-            .filter(|resource| is_bound || resource.request == 0)
+            .filter(own)
+            .filter(|resource| is_meant(resource))
             .map(|resource| resource.id)
             .collect();
         for &resource in &owned {

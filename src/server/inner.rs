@@ -8,6 +8,7 @@ use super::Server;
 use super::drive::PIECE_BYTES;
 use crate::conn::{Connection, End, Id, Origin, Piece, Why};
 use crate::disk::{ColdPiece, Job};
+use crate::files;
 use crate::http::Content;
 use crate::plugin::{InnerReply, InnerRequest};
 use crate::sys::{file, spool};
@@ -234,6 +235,9 @@ impl Server {
                 let Content::Descriptor(descriptor) = &file.content else {
                     unreachable!("what is in memory is sent as bytes");
                 };
+                if !files::is_sendable(file) {
+                    return false;
+                }
                 let bytes = bytes.min(PIECE_BYTES);
                 let is_warm = inner.is_loaded
                     || file::is_resident(descriptor.as_fd(), offset, bytes, features);

@@ -60,6 +60,9 @@ pub struct Heard {
     pub dropped_count: u64,
 }
 
+/// Levels above this are not logged.
+pub const LEVEL_MAX: u32 = swiftd_plugin::abi::level::INFO;
+
 /// Lines that wait for the loop.
 const LINES_MAX: usize = 256;
 
@@ -118,6 +121,9 @@ impl Outside {
 
     /// Notes a line.
     pub fn log(&self, plugin: &str, level: u32, text: &[u8]) {
+        if level > LEVEL_MAX {
+            return;
+        }
         let mut state = self.lock();
         if state.lines.len() >= LINES_MAX {
             state.dropped_count += 1;
