@@ -3,6 +3,8 @@
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Where cargo puts things.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 LISTEN ?= 127.0.0.1:8080
 PLUGIN_DIR ?= $(PREFIX)/lib/swiftd/plugins
 
@@ -18,25 +20,25 @@ LISTED := $(FIRST) $(filter-out $(FIRST),$(RUST_PLUGINS) $(C_PLUGINS))
 all:
 	$(CARGO) build --release
 
-run: all target/site.made
-	target/release/swiftd target/site --listen $(LISTEN)
+run: all $(TARGET)/site.made
+	$(TARGET)/release/swiftd $(TARGET)/site --listen $(LISTEN)
 
 # make-site.sh itself does nothing when everything is up to date.
-target/site.made: .FORCE
-	docs/make-site.sh target/site
+$(TARGET)/site.made: .FORCE
+	docs/make-site.sh $(TARGET)/site
 .FORCE:
 
 # The libraries, named as the list of plugins wants them. As a cdylib only, because beside an rlib
 # there is no link-time optimisation.
 plugins:
-	mkdir -p target/plugins
+	mkdir -p $(TARGET)/plugins
 	for name in $(RUST_PLUGINS); do \
 	    $(CARGO) rustc --profile plugin --crate-type cdylib --lib \
 	        -p swiftd-plugin-$$(echo $$name | tr _ -) || exit; \
-	    install -m 755 target/plugin/lib$$name.so target/plugins/$$name.so || exit; done
+	    install -m 755 $(TARGET)/plugin/lib$$name.so $(TARGET)/plugins/$$name.so || exit; done
 	for name in $(C_PLUGINS); do \
 	    $(CC) -Os -Wall -Wextra -fPIC -shared -fvisibility=hidden -s -I plugins/include \
-	        plugins/$$name/$$name.c -o target/plugins/$$name.so || exit; done
+	        plugins/$$name/$$name.c -o $(TARGET)/plugins/$$name.so || exit; done
 
 test: fmt lint
 	$(CARGO) test --workspace --no-fail-fast
@@ -58,13 +60,13 @@ fuzz:
 	cd fuzz && ./run.sh $(TARGETS)
 
 install: all plugins
-	install -D -m 755 target/release/swiftd $(DESTDIR)$(PREFIX)/bin/swiftd
+	install -D -m 755 $(TARGET)/release/swiftd $(DESTDIR)$(PREFIX)/bin/swiftd
 	install -d -m 755 $(DESTDIR)$(PLUGIN_DIR)
-	install -m 755 $(LISTED:%=target/plugins/%.so) $(DESTDIR)$(PLUGIN_DIR)
+	install -m 755 $(LISTED:%=$(TARGET)/plugins/%.so) $(DESTDIR)$(PLUGIN_DIR)
 	install -D -m 644 plugins/include/swiftd_plugin.h $(DESTDIR)$(PREFIX)/include/swiftd_plugin.h
 	{ echo '# swiftd DIR --plugins FILE: take the # away before what is to be loaded.'; \
-	  for name in $(LISTED); do echo "#$$name:$(PLUGIN_DIR)/\$$"; done; } > target/plugins.conf
-	install -D -m 644 target/plugins.conf \
+	  for name in $(LISTED); do echo "#$$name:$(PLUGIN_DIR)/\$$"; done; } > $(TARGET)/plugins.conf
+	install -D -m 644 $(TARGET)/plugins.conf \
 	    $(DESTDIR)$(PREFIX)/share/doc/swiftd/examples/plugins.conf
 
 clean:

@@ -90,6 +90,14 @@ impl Attempt {
                 let place = step.map_or(&*instance.name, |step| &step.place);
                 return Err(format!("{place}: set_default failed ({code})"));
             }
+            // Most often it is a slip.
+            let asked = instance.asked.borrow();
+            for key in instance.values.keys().filter(|key| !asked.contains(*key)) {
+                runtime.lines.say(format!(
+                    "plugin {}: it has not asked for plugin.{}.{key}; is the key spelt right?",
+                    instance.name, instance.name
+                ));
+            }
         }
         Ok(())
     }

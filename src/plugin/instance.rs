@@ -7,8 +7,8 @@
 use super::library::Library;
 use crate::sys::guest::Guest;
 use crate::sys::outside::Outside;
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ pub(super) struct Instance {
     pub(super) guest: Guest,
     library: Library,
     pub(super) values: Values,
+    /// Which of them it has asked for.
+    pub(super) asked: RefCell<BTreeSet<String>>,
     /// The generation that it was loaded for.
     pub(super) since: u64,
     pub(super) tally: Tally,
@@ -63,6 +65,7 @@ impl Instance {
             guest: Guest::new(*library.descriptor(), name, slot, outside),
             library,
             values,
+            asked: RefCell::default(),
             since,
             tally: Tally::default(),
             is_live: Cell::new(false),

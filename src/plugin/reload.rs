@@ -257,7 +257,12 @@ impl Reload {
             Ok(plan) if is_as_before(&plan, &runtime.current) => {
                 // What was wrong has been mended, or was struck off the list.
                 runtime.left_out = plan.left_out;
-                runtime.figures.rejection = None;
+                if runtime.figures.rejection.take().is_some() {
+                    let number = runtime.current.number;
+                    let line =
+                        format!("plugins: the list is good again; keeping generation {number}");
+                    runtime.lines.say(line);
+                }
             }
             Ok(plan) => {
                 runtime.lines.say_all(looked.warnings);

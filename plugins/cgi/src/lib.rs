@@ -229,8 +229,12 @@ impl Cgi {
             }
             Step::Finished | Step::Wait(_) => {
                 if let Some(exit) = run.failure() {
-                    let text = "the response is complete, but it ended badly";
-                    req.host().warn(format_args!("{name}: {text}: {exit:?}"));
+                    let end = match exit {
+                        Exit::Code(code) => format!("code {code}"),
+                        Exit::Signal(signal) => format!("signal {signal}"),
+                    };
+                    let text = "the response is complete, but it ended with";
+                    req.host().warn(format_args!("{name}: {text} {end}"));
                 }
                 Flow::Finished
             }

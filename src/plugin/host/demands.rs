@@ -144,7 +144,9 @@ impl Demands for Call<'_> {
         if !self.is_own(seat) {
             return None;
         }
-        let value = self.instance.values.get(str::from_utf8(key).ok()?)?;
+        let key = str::from_utf8(key).ok()?;
+        let value = self.instance.values.get(key)?;
+        self.instance.asked.borrow_mut().insert(key.to_owned());
         Some(value.as_bytes())
     }
 

@@ -193,7 +193,7 @@ fn codes_are_logged_and_signals_are_no_end() {
     let mut server = server();
     let answer = server.get("/cgi-bin/fails");
     assert_eq!((answer.text(), answer.is_aborted), ("fine", false));
-    assert!(server.log()[0].ends_with("ended badly: Code(3)"));
+    assert!(server.log()[0].ends_with("it ended with code 3"));
     let cut = server.get("/cgi-bin/dies");
     assert!(cut.status == 502 || cut.is_aborted);
     assert!(server.log()[1].contains("signal 9"));
