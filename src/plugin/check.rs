@@ -5,6 +5,7 @@ use super::prepare::{Looked, Prepared, Refusal, open_trusted, own_machine, prepa
 use super::report;
 use super::trial::{Depth, lines, trial_command, verdict};
 use crate::config::PluginValues;
+use crate::sys::child;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,13 +28,12 @@ pub fn check(file: &Path, values: Option<&PluginValues>) -> Report {
         text.push('\n');
     };
     let result = check_file(file, &mut add).and_then(|(prepared, name)| {
-        let output = command(&prepared, &name, values)?
-            .output()
-            .map_err(|error| {
-                Refusal::new(format_args!("cannot start a process to try it: {error}"))
-            })?;
-        lines(&output.stderr).lines().for_each(&mut add);
-        verdict(output.status, &output.stderr)
+        let mut command = command(&prepared, &name, values)?;
+        let (status, said) = child::run(&mut command).map_err(|error| {
+            Refusal::new(format_args!("cannot start a process to try it: {error}"))
+        })?;
+        lines(&said).lines().for_each(&mut add);
+        verdict(status, &said)
     });
     match &result {
         Ok(()) => add(&report::line("verdict", "loads on this server", false)),

@@ -11,6 +11,7 @@ use super::prepare::open_trusted;
 use super::trial::{Depth, trial_command, verdict};
 use crate::config::{PluginSettings, PluginValues};
 use crate::supervisor::LeftOut;
+use crate::sys::child;
 use crate::sys::file::Opened;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -217,10 +218,9 @@ impl Question {
             return Ok(());
         }
         let tried = trial_command(prepared, name, Depth::Load).and_then(|mut command| {
-            let output = command
-                .output()
+            let (status, said) = child::run(&mut command)
                 .map_err(|error| Refusal::new(format!("cannot start a child: {error}")))?;
-            verdict(output.status, &output.stderr)
+            verdict(status, &said)
         });
         tried.map_err(Rejection::from)
     }

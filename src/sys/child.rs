@@ -7,13 +7,15 @@
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// A process that is to be started.
 #[derive(Debug)]
@@ -134,6 +136,33 @@ impl Child {
     }
 }
 
+/// Runs a command that ends by itself, and returns how, with what it wrote to its standard error as
+/// far as a pipe holds it. What it leaves behind is killed and not waited for, although it may hold
+/// that pipe open.
+///
+/// # Errors
+/// It cannot be started.
+pub fn run(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>)> {
+    let mut child = command.stderr(Stdio::piped()).process_group(0).spawn()?;
+    let group = Pid::from_child(&child);
+    // Not reaped yet, so the number is not another group's.
+    waitid(
+        WaitId::Pid(group),
+        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+    )?;
+    let _ = kill_process_group(group, Signal::KILL);
+    let status = child.wait()?;
+    let mut said = Vec::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        fcntl_setfl(&stderr, fcntl_getfl(&stderr)? | OFlags::NONBLOCK)?;
+        match stderr.read_to_end(&mut said) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
+    }
+    Ok((status, said))
+}
+
 impl AsFd for Child {
     /// Becomes readable when the process has ended.
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -145,7 +174,6 @@ impl AsFd for Child {
 mod tests {
     use super::*;
     use rustix::event::{PollFd, PollFlags, poll};
-    use std::io::Read;
 
     fn sh(script: &str, standard: [Stream; 3]) -> (Child, Pipes) {
         Child::start(Spawn {

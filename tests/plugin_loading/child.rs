@@ -181,3 +181,14 @@ fn a_library_that_never_finishes_loading_is_given_up() {
         "verdict   REFUSED: not done after 10 seconds while being loaded"
     );
 }
+
+#[test]
+fn a_process_that_a_constructor_leaves_behind_is_not_waited_for() {
+    let directory = TempDir::new().unwrap();
+    let (report, code) = check(&plugins::build("constructor_fork", directory.path()));
+    assert_eq!(code, Some(0), "{report}");
+    assert!(
+        report.ends_with("verdict   loads on this server\n"),
+        "{report}"
+    );
+}
