@@ -194,14 +194,19 @@ pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// may write it into a response.
 #[must_use]
 pub fn is_framing(name: &[u8]) -> bool {
-    matches!(
-        Known::of(name),
-        Known::ContentLength | Known::TransferEncoding | Known::Connection
-    )
+    const NAMES: [&[u8]; 5] = [
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"keep-alive",
+        b"upgrade",
+    ];
+    NAMES.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// `tchar`: what a method and a field name consist of (RFC 9110 §5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
+#[must_use]
+pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

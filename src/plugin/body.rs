@@ -4,6 +4,7 @@ use super::instance::Instance;
 use super::runtime::Releases;
 use crate::conn::{Exchange, Point};
 use crate::http::body::Framing;
+use crate::http::fields::is_token;
 use crate::http::range::Part;
 use crate::http::representation::{Identity, Modified};
 use crate::http::{Body, Content, Representation};
@@ -51,9 +52,8 @@ pub(super) fn read(exchange: &Exchange, offset: u64, buffer: &mut [u8]) -> Resul
 
 /// Whether name and value may stand in a field line (RFC 9110 §5.1, §5.5).
 pub(super) fn is_field(name: &[u8], value: &[u8]) -> bool {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let is_text = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
-    !name.is_empty() && name.iter().all(is_token) && value.iter().all(is_text)
+    !name.is_empty() && name.iter().all(|&byte| is_token(byte)) && value.iter().all(is_text)
 }
 
 /// The value of a field among complete field lines.

@@ -1,10 +1,9 @@
 //! `--check-plugin`: whether this server would load a file, and if not, why not.
 
-use super::library::is_name;
 use super::prepare::{Looked, Prepared, Refusal, open_trusted, own_machine, prepare};
 use super::report;
 use super::trial::{Depth, lines, trial_command, verdict};
-use crate::config::PluginValues;
+use crate::config::{PluginValues, is_plugin_name};
 use crate::sys::child;
 use std::path::Path;
 use std::process::Command;
@@ -108,7 +107,7 @@ pub(super) fn name_of(file: &Path) -> Result<String, Refusal> {
     let file = file.escape_debug().to_string();
     let stem = file.strip_suffix(".so").unwrap_or(&file);
     let name = stem.strip_prefix("lib").unwrap_or(stem);
-    if is_name(name) {
+    if is_plugin_name(name) {
         return Ok(name.to_owned());
     }
     Err(Refusal::new(format_args!(

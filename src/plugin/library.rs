@@ -5,6 +5,7 @@
 
 use super::elf::Entry;
 pub use super::prepare::{Looked, Prepared, Refusal, prepare};
+use crate::config::is_plugin_name;
 use crate::sys::{dl, memfd, threads};
 use std::ffi::CString;
 use std::mem::ManuallyDrop;
@@ -116,7 +117,7 @@ fn accept_name(said: Option<&[u8]>, name: &str) -> Result<(), String> {
         return Err(format!("it has no name: set .name = \"{name}\""));
     };
     let text = String::from_utf8_lossy(said);
-    if !is_name(&text) {
+    if !is_plugin_name(&text) {
         return Err(format!(
             "bad name {text:?}: a small letter, then up to 30 small letters, digits and _"
         ));
@@ -127,17 +128,6 @@ fn accept_name(said: Option<&[u8]>, name: &str) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// Whether a plugin may have this name: `[a-z][a-z0-9_]{0,30}`.
-#[must_use]
-pub fn is_name(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    bytes.first().is_some_and(u8::is_ascii_lowercase)
-        && bytes.len() <= 31
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_')
 }
 
 /// What became of a library that was closed.

@@ -1,21 +1,13 @@
 //! How a plugin responds.
 
 use super::Call;
+use crate::http::fields::is_framing;
 use crate::http::{Body, Status};
 use crate::plugin::body;
 use crate::sys::abi::{AGAIN, Answers, GO_ON, INVALID, Lent, Rc as Code, mode};
 use crate::sys::crash::Hook;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-
-/// Fields that the server derives from the body and the connection.
-const OWN_FIELDS: [&[u8]; 5] = [
-    b"content-length",
-    b"transfer-encoding",
-    b"connection",
-    b"keep-alive",
-    b"upgrade",
-];
 
 impl Answers for Call<'_> {
     fn set_status(&mut self, status: u32) -> Code {
@@ -36,7 +28,7 @@ impl Answers for Call<'_> {
         if !self.may_respond() || !body::is_field(name, value) || how > mode::REMOVE {
             return INVALID;
         }
-        if OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        if is_framing(name) {
             return INVALID;
         }
         let is_owner = self.hook() == Some(Hook::HandleSubrequest);
