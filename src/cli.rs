@@ -309,7 +309,7 @@ pub fn parse_over(
         )));
     }
     if !listen.is_empty() {
-        config.listen = listen;
+        config.listen = listen.into_iter().map(Into::into).collect();
     }
     if !index_names.is_empty() {
         config.site.index_names = index_names;

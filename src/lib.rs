@@ -9,6 +9,7 @@
 //! | module | what | touches |
 //! |---|---|---|
 //! | [`http`] | messages: bytes to values and back | nothing |
+//! | [`policy`] | what the operator has decided about hosts, paths and clients | nothing |
 //! | [`conn`] | one connection: the state machine, its deadlines, its hooks | nothing |
 //! | [`handler`] | static files: what answers when no plugin did | nothing |
 //! | [`files`] | which files there are: the site on disk and the cache | `sys`, `disk` |
@@ -21,7 +22,7 @@
 //! | [`config`], [`cli`], [`log`] | what the operator sets and reads | nothing |
 //! | [`figures`] | numbers as the text of a status page | nothing |
 //!
-//! The first three are the core. They get bytes and the time as arguments and give bytes and
+//! The first four are the core. They get bytes and the time as arguments and give bytes and
 //! wishes back, so that they can be split at every byte, fuzzed, and simulated from a seed.
 
 #![deny(unsafe_code)]
@@ -38,6 +39,7 @@ pub mod handler;
 pub mod http;
 pub mod log;
 pub mod plugin;
+pub mod policy;
 pub mod server;
 pub mod supervisor;
 pub mod sys;

@@ -6,13 +6,15 @@
 //! on the machine.
 
 use crate::conn::{
-    Connection, Context, End, Hooks, Id, Limits, Nowhere, Origin, Piece, Pool, State,
+    Connection, Context, End, Hooks, Id, Journal, Limits, NoJournal, Nowhere, Origin, Piece, Pool,
+    State,
 };
 use crate::handler::{Files, LookUp, Static, mime};
 use crate::http::encode::Stamp;
 use crate::http::negotiate::{Accepted, Coding, CodingSet};
 use crate::http::representation::{Content, Identity, Modified};
 use crate::http::{Representation, Status};
+use crate::policy::Policy;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -180,6 +182,10 @@ pub struct Peer<H> {
     pub is_draining: bool,
     /// Where the connection comes from.
     pub origin: Box<dyn Origin>,
+    /// What the operator has decided.
+    pub policy: Policy,
+    /// Where requests are noted.
+    pub journal: Box<dyn Journal>,
     pool: Pool,
     stamp: Stamp,
 }
@@ -195,6 +201,8 @@ impl<H: Hooks> Peer<H> {
             now: 0,
             is_draining: false,
             origin: Box::new(Nowhere),
+            policy: Policy::default(),
+            journal: Box::new(NoJournal),
             pool: Pool::default(),
             stamp: Stamp::new(UNIX_SECS),
         }
@@ -214,6 +222,8 @@ impl<H: Hooks> Peer<H> {
                 generation: 0,
             },
             origin: &*self.origin,
+            policy: &self.policy,
+            journal: &mut *self.journal,
             is_draining: self.is_draining,
         };
         call(&mut self.connection, &mut context)

@@ -4,13 +4,21 @@
 //! them; this module adds those of the loop and of the files, and puts all of them together. The
 //! configuration file is read in [`mod@file`], what concerns plugins is in `plugins`.
 
+mod clients;
 pub mod file;
+mod host;
+mod logs;
 mod plugins;
+mod service;
 mod suggest;
 
+pub use clients::Clients;
+pub use host::{Host, Rules};
+pub use logs::{AccessLog, Destination, Format, Level, Logs};
 pub use plugins::{
     KEY_FORM, NAME_FORM, PluginSettings, PluginValue, PluginValues, is_plugin_name, is_value_key,
 };
+pub use service::{Mode, Order, Sandbox, Service};
 pub(crate) use suggest::nearest;
 
 use crate::conn::Limits;
@@ -26,9 +34,13 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen.
-    pub listen: Vec<Address>,
-    /// What to serve.
+    pub listen: Vec<Listen>,
+    /// What to serve where no other host is meant.
     pub site: files::Settings,
+    /// What holds for its requests.
+    pub rules: Rules,
+    /// The hosts beside it.
+    pub hosts: Vec<Host>,
     /// Bounds of the cache of files.
     pub cache: files::Bounds,
     /// Bounds of a connection.
@@ -39,6 +51,32 @@ pub struct Config {
     pub temporary: PathBuf,
     /// What concerns plugins.
     pub plugins: PluginSettings,
+    /// Logs.
+    pub logs: Logs,
+    /// How much one client may have.
+    pub clients: Clients,
+    /// The process.
+    pub service: Service,
+    /// What the server may have in all, bytes; the bounds are derived from it.
+    pub memory: Option<u64>,
+}
+
+/// A place to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub address: Address,
+    /// Whether each connection begins with a header of the PROXY protocol.
+    pub is_proxied: bool,
+}
+
+impl From<Address> for Listen {
+    fn from(address: Address) -> Self {
+        Self {
+            address,
+            is_proxied: false,
+        }
+    }
 }
 
 /// The bounds of the loop.
@@ -90,10 +128,9 @@ impl Config {
         let cache_bytes = (process::memory_bytes() / CACHE_SHARE)
             .clamp(CACHE_BYTES_LEAST, CACHE_BYTES_MOST) as usize;
         Self {
-            listen: vec![Address::Tcp(SocketAddr::from((
-                Ipv4Addr::LOCALHOST,
-                DEFAULT_PORT,
-            )))],
+            listen: vec![
+                Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT))).into(),
+            ],
             site: files::Settings {
                 root,
                 index_names: vec!["index.html".into()],
@@ -102,6 +139,8 @@ impl Config {
                 small_bytes_max: 16 * 1024,
                 features: Features::ALL,
             },
+            rules: Rules::default(),
+            hosts: Vec::new(),
             cache: files::Bounds {
                 // Bytes are what counts; this bounds the table when entries hold next to nothing.
                 entries_max: 8192,
@@ -113,6 +152,10 @@ impl Config {
             turn: Turn::default(),
             temporary: std::env::temp_dir(),
             plugins: PluginSettings::default(),
+            logs: Logs::default(),
+            clients: Clients::default(),
+            service: Service::default(),
+            memory: None,
         }
     }
 }

@@ -8,7 +8,10 @@ use super::output::Output;
 use super::request_body::RequestBody;
 use super::stream::Stream;
 use crate::http::{Amendments, Error, Request, Response, target};
+use crate::policy::Host;
+use core::net::SocketAddr;
 use std::mem;
+use std::sync::Arc;
 
 /// What a hook has changed since the chain was last at that point.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +55,12 @@ pub struct Exchange {
     pub docroot: Option<Vec<u8>>,
     /// The absolute path that a hook has chosen; it must lie in the root.
     pub physical: Option<Vec<u8>>,
+    /// The host that it is for; `None` until the head has been seen.
+    pub host: Option<Arc<Host>>,
+    /// The client, as a trusted proxy tells it.
+    pub client: Option<SocketAddr>,
+    /// When its head was complete, milliseconds on the loop's clock.
+    pub began: u64,
     /// Whether a hook has been called, so that the end must be told.
     pub(super) is_heard: bool,
     pub(super) change: Change,
@@ -75,6 +84,9 @@ impl Default for Exchange {
             wait_ms: None,
             docroot: None,
             physical: None,
+            host: None,
+            client: None,
+            began: 0,
             is_heard: false,
             change: Change::None,
         }
@@ -99,6 +111,9 @@ impl Exchange {
         self.wait_ms = None;
         self.docroot = None;
         self.physical = None;
+        self.host = None;
+        self.client = None;
+        self.began = 0;
         self.is_heard = false;
         self.change = Change::None;
     }

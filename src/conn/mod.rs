@@ -14,6 +14,7 @@ mod connection;
 mod deadline;
 mod exchange;
 mod hooks;
+mod journal;
 mod limits;
 mod output;
 mod request_body;
@@ -26,6 +27,7 @@ pub use connection::Connection;
 pub use deadline::{Deadline, Wait};
 pub use exchange::{Exchange, Pool};
 pub use hooks::{Caller, Flow, Hooks, NoHooks, Nowhere, Origin, Point, Why};
+pub use journal::{Journal, NoJournal};
 pub use limits::Limits;
 pub use output::{Output, Piece};
 pub use request_body::{Append, Bounds as BodyBounds, RequestBody};
@@ -33,6 +35,7 @@ pub use state::State;
 pub use stream::Stream;
 
 use crate::http::encode::Stamp;
+use crate::policy::Policy;
 
 /// What a connection is known by outside a turn of the loop: slot and generation.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +84,10 @@ pub struct Context<'a> {
     pub id: Id,
     /// Where it comes from.
     pub origin: &'a dyn Origin,
+    /// What the operator has decided about hosts, paths and clients.
+    pub policy: &'a Policy,
+    /// Where requests are noted.
+    pub journal: &'a mut dyn Journal,
     /// Whether the server is about to stop, so that no connection is kept.
     pub is_draining: bool,
 }

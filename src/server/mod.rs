@@ -15,14 +15,15 @@ mod tend;
 
 pub use error::Error;
 
-use crate::config::{Config, Turn};
-use crate::conn::{Context, End, Id, Limits, Origin, Pool, Why};
+use crate::config::{Config, Listen, Turn};
+use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
 use crate::plugin::{Extension, Keys};
+use crate::policy::Policy;
 use crate::sys::clock;
 use crate::sys::crash;
 use crate::sys::file::Features;
@@ -107,6 +108,8 @@ struct Core {
     pool: Pool,
     stamp: Stamp,
     now: u64,
+    policy: Policy,
+    journal: NoJournal,
     is_draining: bool,
     traffic: Traffic,
 }
@@ -122,6 +125,8 @@ impl Core {
             now: self.now,
             id,
             origin,
+            policy: &self.policy,
+            journal: &mut self.journal,
             is_draining: self.is_draining,
         }
     }
@@ -154,7 +159,8 @@ impl Server {
     /// # Errors
     /// One of them is not to be had; nothing is left behind.
     pub fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
-        let bind = |address| {
+        let bind = |listen: &Listen| {
+            let address = &listen.address;
             Listener::bind(address).map_err(|error| Error::Listen(address.clone(), error))
         };
         config.listen.iter().map(bind).collect()
@@ -230,6 +236,8 @@ impl Server {
                 pool: Pool::default(),
                 stamp: Stamp::new(clock::unix_secs()),
                 now,
+                policy: Policy::default(),
+                journal: NoJournal,
                 is_draining: false,
                 traffic: Traffic::default(),
             },

@@ -99,7 +99,7 @@ impl Running {
     fn start(grounds: &Path, features: Features) -> Self {
         fs::create_dir_all(grounds.join("site")).unwrap();
         let mut config = Config::new(grounds.join("site"));
-        config.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
+        config.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into()).into()];
         config.site.features = features;
         config.cache.trust = Duration::from_millis(50);
         let (sender, closes) = channel();

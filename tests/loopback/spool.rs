@@ -74,7 +74,7 @@ struct Running {
 impl Running {
     fn start(temporary: PathBuf) -> Self {
         let mut config = Config::new(std::env::temp_dir());
-        config.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
+        config.listen = vec![Address::Tcp(([127, 0, 0, 1], 0).into()).into()];
         config.temporary = temporary;
         config.limits.body.memory_bytes_max = 10_000;
         config.limits.body.body_bytes_max = 8 * 1024 * 1024;

@@ -10,9 +10,10 @@ use super::watch::Watch;
 use super::wire::Wire;
 use super::world::Settings;
 use std::collections::VecDeque;
-use swiftd::conn::{Connection, Context, Id, Limits, Nowhere, Pool, State, Why};
+use swiftd::conn::{Connection, Context, Id, Limits, NoJournal, Nowhere, Pool, State, Why};
 use swiftd::handler::Static;
 use swiftd::http::encode::Stamp;
+use swiftd::policy::Policy;
 use swiftd_timer::Heap;
 
 /// The server.
@@ -36,6 +37,8 @@ pub struct Core {
     pool: Pool,
     stamp: Stamp,
     now: u64,
+    policy: Policy,
+    journal: NoJournal,
     is_draining: bool,
 }
 
@@ -50,6 +53,8 @@ impl Core {
             now: self.now,
             id,
             origin: &Nowhere,
+            policy: &self.policy,
+            journal: &mut self.journal,
             is_draining: self.is_draining,
         }
     }
@@ -67,6 +72,8 @@ impl Server {
                 pool: Pool::default(),
                 stamp: Stamp::new(784_111_777),
                 now: 0,
+                policy: Policy::default(),
+                journal: NoJournal,
                 is_draining: false,
             },
             slots: Vec::new(),

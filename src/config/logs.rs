@@ -1,0 +1,79 @@
+//! What the operator sets about logs.
+
+use std::path::PathBuf;
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Nowhere.
+    Off,
+    /// Standard error.
+    Stderr,
+    /// A file, which is appended to.
+    File(PathBuf),
+    /// The system's log, through /dev/log.
+    Syslog,
+    /// Memory: the last so many bytes.
+    Ring(usize),
+}
+
+/// What an error line is worth; the names and the order are those of syslog(3).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Something did not work.
+    Error,
+    /// Something may not work soon.
+    Warning,
+    /// Something that an operator wants to know: starts, stops, reloads.
+    Notice,
+    /// What normally happens.
+    Info,
+    /// What helps to find a fault.
+    Debug,
+}
+
+/// How a request is written down.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The Common Log Format.
+    Common,
+    /// That with Referer and User-Agent.
+    #[default]
+    Combined,
+    /// That with host and port before it.
+    Vcombined,
+    /// An object of JSON a line.
+    Json,
+}
+
+/// A log of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where it goes.
+    pub destination: Destination,
+    /// How.
+    pub format: Format,
+}
+
+/// The log of everything else, and the bounds of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logs {
+    /// Where it goes.
+    pub error: Destination,
+    /// What is not worth less is written.
+    pub level: Level,
+    /// Lines that wait for the disk thread, bytes a log; what is more is counted and dropped.
+    pub buffer_bytes_max: usize,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            error: Destination::Stderr,
+            level: Level::Notice,
+            // Some hundred requests: what a busy small box has in the time that flash takes to erase
+            // a block.
+            buffer_bytes_max: 64 * 1024,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What the operator sets about the process: whose it is, where it is locked in, how it is found.
+
+use std::path::PathBuf;
+
+/// Whether something is used that not every kernel has.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Not at all.
+    Off,
+    /// As far as the kernel can.
+    #[default]
+    BestEffort,
+    /// Or the server does not start.
+    Required,
+}
+
+/// What the process locks itself into once it needs no more.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sandbox {
+    /// Only the directories that the configuration names (landlock(7)).
+    pub landlock: Mode,
+    /// Only the system calls that a server makes (seccomp(2)).
+    pub seccomp: Mode,
+}
+
+/// What a running server can be told from the command line.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Read the configuration anew.
+    Reload,
+    /// Open the log files anew.
+    Reopen,
+    /// Stop at once.
+    Stop,
+    /// Stop in good order.
+    Quit,
+    /// Let a new program take over.
+    Upgrade,
+    /// Print the logs that are kept in memory.
+    Log,
+}
+
+/// The process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Whom it becomes if root has started it.
+    pub user: Option<String>,
+    /// Which group; else that of the user.
+    pub group: Option<String>,
+    /// What becomes its root directory.
+    pub chroot: Option<PathBuf>,
+    /// Where its number is kept, and locked.
+    pub pid_file: Option<PathBuf>,
+    /// Whether it goes into the background.
+    pub is_daemon: bool,
+    /// What it locks itself into.
+    pub sandbox: Sandbox,
+}
