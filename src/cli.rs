@@ -151,6 +151,12 @@ Plugins
       --check-plugin FILE    say whether this server would load FILE, and end
       --init                 also begin and end it, for --check-plugin
 
+Service
+      --user USER[:GROUP]    whom it becomes if root has started it
+      --chroot DIR           what becomes its root directory
+      --pid-file FILE        where its number is kept, and locked
+      --daemon               go into the background when it serves
+
 Other
       --avoid FEATURE        do without a feature of the kernel; repeatable:
                              openat2, resolve-cached, nowait, cachestat
@@ -201,6 +207,10 @@ const OPTIONS: &[&str] = &[
     "reload",
     "plugin-hang",
     "avoid",
+    "user",
+    "chroot",
+    "pid-file",
+    "daemon",
     "check-plugin",
     "init",
     "help",
@@ -208,7 +218,7 @@ const OPTIONS: &[&str] = &[
 ];
 
 /// Options that take no value.
-const FLAGS: &[&str] = &["plugin-optional", "supervise", "init"];
+const FLAGS: &[&str] = &["plugin-optional", "supervise", "init", "daemon"];
 
 /// Reads the command line, the program's name first. A configuration file that it names is not
 /// read here: see [`Command::config_file`].
@@ -274,6 +284,9 @@ pub fn parse_over(
             "port" => listen.push(port(&value)?),
             "index" => index_names.push(index_name(&value)?),
             "temp-dir" => config.temporary = value.into(),
+            "user" => set_user(&mut config, &value)?,
+            "chroot" => config.service.chroot = Some(value.into()),
+            "pid-file" => config.service.pid_file = Some(value.into()),
             "check-plugin" => trial.checked = Some(file("check-plugin", value)?),
             "avoid" => avoid(&mut config, &value)?,
             "config" => config.plugins.config_file = Some(file("config", value)?),
@@ -428,6 +441,22 @@ fn set_root(root: &mut Option<PathBuf>, given: OsString) -> Result<(), Error> {
         return Err(Error("the directory's name is empty; try: swiftd .".into()));
     }
     *root = Some(given.into());
+    Ok(())
+}
+
+fn set_user(config: &mut Config, value: &OsStr) -> Result<(), Error> {
+    let text = value.to_string_lossy();
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (&*text, None),
+    };
+    if user.is_empty() || group == Some("") {
+        return Err(Error(format!(
+            "--user {text:?}: expected USER or USER:GROUP"
+        )));
+    }
+    config.service.user = Some(user.to_owned());
+    config.service.group = group.map(str::to_owned);
     Ok(())
 }
 
