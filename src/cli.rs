@@ -114,7 +114,7 @@ Timeouts, seconds
 
 Limits, bytes (suffixes K, M, G) or numbers
       --memory N             for all of it: derives what is not set here  [off]
-      --buffer-bytes N       what connections own together; then 503  [1/16 of all]
+      --buffer-bytes N       what connections own together  [1/16 of all]
       --connections N        at the same time  [16384, or what ulimit -n allows]
       --requests N           on one connection  [100000]
       --head-bytes N         request line and fields; then 431 [16K, below 64K]
