@@ -3,7 +3,7 @@
 mod plugins;
 mod request;
 
-use crate::config::{Config, PluginSettings, nearest};
+use crate::config::{Config, PluginSettings, memory, nearest};
 use crate::plugin::trial::Depth;
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
@@ -113,6 +113,8 @@ Timeouts, seconds
       --half-close-timeout N for a plugin, if the client sends no more  [5]
 
 Limits, bytes (suffixes K, M, G) or numbers
+      --memory N             for all of it: derives what is not set here  [off]
+      --buffer-bytes N       what connections own together  [1/16 of all]
       --connections N        at the same time  [16384, or what ulimit -n allows]
       --requests N           on one connection  [100000]
       --head-bytes N         request line and fields; then 431 [16K, below 64K]
@@ -182,6 +184,8 @@ const OPTIONS: &[&str] = &[
     "drain-timeout",
     "disk-timeout",
     "half-close-timeout",
+    "memory",
+    "buffer-bytes",
     "connections",
     "requests",
     "head-bytes",
@@ -243,6 +247,7 @@ pub fn parse_over(
     let mut trial = Trial::default();
     let mut listen = Vec::new();
     let mut index_names = Vec::new();
+    let mut said: Vec<String> = Vec::new();
     while let Some(arg) = parser.next().map_err(|error| Error(error.to_string()))? {
         let name = match arg {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -265,6 +270,7 @@ pub fn parse_over(
             trial.child = Some((plugin, depth));
             continue;
         }
+        said.push(name.clone());
         if !OPTIONS.contains(&name.as_str()) {
             return Err(unknown(&name));
         }
@@ -327,6 +333,7 @@ pub fn parse_over(
     if !index_names.is_empty() {
         config.site.index_names = index_names;
     }
+    memory::derive(&mut config, &|name| said.iter().any(|it| it == name)).map_err(Error)?;
     Ok(Command::Serve(Box::new(config)))
 }
 
@@ -353,6 +360,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         cache,
         site,
         plugins,
+        memory,
         ..
     } = config;
     match name {
@@ -366,6 +374,8 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         "plugin-hang" => plugins.hang = Some(given.seconds()?),
         "plugin-drain-timeout" => plugins.drain_timeout = given.seconds()?,
         "drain-timeout" => turn.drain_timeout = given.seconds()?,
+        "memory" => *memory = Some(given.number(1, 1 << 40)?),
+        "buffer-bytes" => turn.buffer_bytes_max = given.number(65_536, 1 << 40)? as usize,
         "connections" => turn.connections_max = given.number(1, 1 << 23)? as usize,
         "requests" => limits.requests_max = given.number(1, u32::MAX.into())? as u32,
         "head-bytes" => limits.head.head_bytes_max = given.number(256, 65_535)? as usize,
