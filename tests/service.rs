@@ -21,7 +21,6 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use server::PATIENCE;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -158,12 +157,4 @@ fn as_nobody(directory: &Path) -> Command {
     ];
     command.args(arguments).arg(server::copy_program(directory));
     command
-}
-
-/// A free port.
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
 }

@@ -1,7 +1,7 @@
 //! Sockets that are handed over.
 
 use super::server::{Client, PATIENCE, Server};
-use super::{free_port, grounds, is_root, said};
+use super::{grounds, is_root, said};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::Read;
@@ -62,10 +62,10 @@ fn all_sockets_are_served_and_none_is_removed() {
 fn a_configured_address_is_taken_from_them_and_the_rest_is_bound() {
     let (grounds, root) = grounds();
     let (address, path, sockets) = sockets(grounds.path());
-    let other = free_port();
-    let listen = ["-l", &other.to_string(), "-l", &address.to_string()];
+    let listen = ["-l", "127.0.0.1:0", "-l", &address.to_string()];
     let server = Server::spawn_as_it_is(parent(BOTH, sockets, &root, &listen)).0;
     let unix = format!("unix:{}", path.display());
+    let other = server.address();
     let places = [
         format!("http://{other}/"),
         format!("http://{address}/"),
@@ -192,9 +192,9 @@ fn the_real_tool_starts_the_server_with_the_first_connection() {
     let notify = grounds.path().join("notify");
     let manager = std::os::unix::net::UnixDatagram::bind(&notify).unwrap();
     manager.set_read_timeout(Some(PATIENCE)).unwrap();
-    let address = free_port();
+    let path = grounds.path().join("sock");
     let mut command = Command::new(tool);
-    command.arg("-l").arg(address.to_string());
+    command.arg("-l").arg(&path);
     command.arg(format!("--setenv=NOTIFY_SOCKET={}", notify.display()));
     command.arg(env!("CARGO_BIN_EXE_swiftd")).arg(&root);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -206,7 +206,7 @@ fn the_real_tool_starts_the_server_with_the_first_connection() {
         assert_eq!(stderr.read(&mut byte).unwrap(), 1, "{said:?}");
         said.push(byte[0]);
     }
-    assert_eq!(Client::connect(address).get("/small.txt").body, b"small");
+    assert_eq!(Client::connect_unix(&path).get("/small.txt").body, b"small");
     let mut told = [0; 256];
     let count = manager.recv(&mut told).unwrap();
     let wanted = format!("READY=1\nMAINPID={}", child.id());

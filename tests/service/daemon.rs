@@ -1,10 +1,10 @@
 //! Going into the background.
 
 use super::server::{Client, program};
-use super::{Process, free_port, grounds, is_root, said, status};
+use super::{Process, grounds, is_root, said, status};
 use rustix::process::Signal;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
@@ -19,6 +19,15 @@ fn daemon(root: &Path, port: u16, file: &Path, options: &[&str]) -> Command {
     command
 }
 
+/// Where a daemon serves that has said this.
+#[track_caller]
+fn address(said: &str) -> SocketAddr {
+    let line = said.lines().last().unwrap();
+    let (_, places) = line.split_once(" on http://").expect("the ready line");
+    let (address, _) = places.split_once('/').unwrap();
+    address.parse().unwrap()
+}
+
 /// The fields of /proc/PID/stat behind the name: state, parent, group, session, …
 fn stat(pid: u32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -31,12 +40,10 @@ fn the_command_returns_when_the_daemon_serves() {
     let (grounds, root) = grounds();
     let file = grounds.path().join("swiftd.pid");
     for options in [&[][..], &["--supervise"]] {
-        let address = free_port();
         // Its end is that of the streams too: nothing in the background holds them.
-        let output = daemon(&root, address.port(), &file, options)
-            .output()
-            .unwrap();
+        let output = daemon(&root, 0, &file, options).output().unwrap();
         let text = said(&output, 0);
+        let address = address(&text);
         let ready = format!("swiftd: serving {} on http://{address}/", root.display());
         assert_eq!(text.lines().last(), Some(&*ready));
         let process = Process::of(&file);
@@ -57,19 +64,17 @@ fn the_command_returns_when_the_daemon_serves() {
         }
         process.stop();
         assert!(!file.exists());
-        assert!(TcpListener::bind(address).is_ok());
     }
 }
 
 #[test]
 fn paths_mean_what_they_did_where_it_was_started() {
     let (grounds, _root) = grounds();
-    let address = free_port();
     let file = Path::new("relative.pid");
-    let mut command = daemon(Path::new("www"), address.port(), file, &["-l", "unix:sock"]);
+    let mut command = daemon(Path::new("www"), 0, file, &["-l", "unix:sock"]);
     said(&command.current_dir(grounds.path()).output().unwrap(), 0);
     let process = Process::of(&grounds.path().join(file));
-    let mut client = Client::connect_unix(&grounds.path().join("sock"));
+    let mut client = Client::connect_unix(grounds.path().join("sock"));
     assert_eq!(client.get("/small.txt").body, b"small");
     process.stop();
     assert!(!grounds.path().join(file).exists() && !grounds.path().join("sock").exists());
@@ -89,14 +94,10 @@ fn an_error_reaches_the_terminal_and_the_exit_code() {
         assert_eq!(text.lines().count(), 1, "{text}");
         // What fails late, in a worker.
         let missing = grounds.path().join("missing");
-        let output = daemon(&missing, free_port().port(), &file, options)
-            .output()
-            .unwrap();
+        let output = daemon(&missing, 0, &file, options).output().unwrap();
         assert!(said(&output, 1).starts_with("swiftd: cannot serve "));
         let options = [&["--user", "no-such-user"], options].concat();
-        let output = daemon(&root, free_port().port(), &file, &options)
-            .output()
-            .unwrap();
+        let output = daemon(&root, 0, &file, &options).output().unwrap();
         assert!(said(&output, 78).starts_with("swiftd: there is no user "));
         assert!(!file.exists());
     }
@@ -106,11 +107,8 @@ fn an_error_reaches_the_terminal_and_the_exit_code() {
 fn a_second_daemon_is_refused() {
     let (grounds, root) = grounds();
     let file = grounds.path().join("swiftd.pid");
-    let address = free_port();
-    said(
-        &daemon(&root, address.port(), &file, &[]).output().unwrap(),
-        0,
-    );
+    let text = said(&daemon(&root, 0, &file, &[]).output().unwrap(), 0);
+    let address = address(&text);
     let process = Process::of(&file);
     let text = said(
         &daemon(&root, address.port(), &file, &[]).output().unwrap(),
@@ -133,11 +131,10 @@ fn it_drops_root_and_is_locked_in_like_any_other() {
     std::os::unix::fs::chown(&jail, Some(65_534), None).unwrap();
     let file = jail.join("swiftd.pid");
     for supervise in [&[][..], &["--supervise"]] {
-        let address = free_port();
         let options = ["--user", "nobody", "--chroot", jail.to_str().unwrap()];
         let options = [&options, supervise].concat();
-        let mut command = daemon(Path::new("/www"), address.port(), &file, &options);
-        said(&command.output().unwrap(), 0);
+        let mut command = daemon(Path::new("/www"), 0, &file, &options);
+        let address = address(&said(&command.output().unwrap(), 0));
         let process = Process::of(&file);
         assert_eq!(
             status(process.pid, process.pid, "Uid"),
