@@ -8,10 +8,14 @@
 mod activation;
 #[path = "service/daemon.rs"]
 mod daemon;
+#[path = "service/plugins.rs"]
+mod loading;
 #[path = "service/notify.rs"]
 mod notify;
 #[path = "service/pid_file.rs"]
 mod pid_file;
+#[path = "support/plugins.rs"]
+mod plugins;
 #[path = "service/privileges.rs"]
 mod privileges;
 #[path = "support/server.rs"]

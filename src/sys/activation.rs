@@ -73,10 +73,7 @@ type Plan = Vec<(i32, Option<String>)>;
 
 /// What to take; `None` if this process is not meant, which is the usual case and that of a
 /// child of whoever was.
-fn plan(
-    own: u32,
-    [process, count, names]: [Option<OsString>; 3],
-) -> Result<Option<Plan>, Error> {
+fn plan(own: u32, [process, count, names]: [Option<OsString>; 3]) -> Result<Option<Plan>, Error> {
     let is_meant = process
         .as_deref()
         .and_then(|text| text.to_str()?.parse().ok())
