@@ -15,6 +15,7 @@
 //! | [`files`] | which files there are: the site on disk and the cache | `sys`, `disk` |
 //! | [`disk`] | the helper thread for whatever could wait for a disk | `sys` |
 //! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
+//! | [`clients`] | what each client has: connections, requests a second | nothing |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
@@ -28,6 +29,7 @@
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod conn;
 pub mod disk;

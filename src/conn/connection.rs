@@ -60,6 +60,8 @@ pub(super) struct Flags {
     pub(super) is_loading: bool,
     /// A hook has answered that it waits; its deadline has not been set.
     pub(super) begins_wait: bool,
+    /// The header of a proxy must come before everything else.
+    pub(super) awaits_header: bool,
 }
 
 /// Why an exchange must be there.
@@ -183,6 +185,7 @@ impl Connection {
             // A client that never sent a byte of a request is told nothing.
             Wait::Idle | Wait::Linger | Wait::Write => return self.abort(Why::Deadline, cx),
             Wait::Disk if self.output.is_some() => return self.abort(Why::Deadline, cx),
+            Wait::Head if self.state == State::Connect => return self.abort(Why::Deadline, cx),
             Wait::Head => {
                 let is_for_head = parse::is_for_head(&self.rest);
                 self.refuse_head(Error::HeadTimeout, is_for_head, cx)
@@ -437,6 +440,7 @@ impl Connection {
             return Wait::Write;
         }
         match self.state {
+            State::Connect if self.flags.awaits_header => Wait::Head,
             State::Read => Wait::Head,
             State::ReadPost => {
                 let body = self.exchange.as_ref().map(|exchange| &exchange.body);

@@ -10,6 +10,7 @@
 
 mod advance;
 mod chain;
+mod client;
 mod connection;
 mod deadline;
 mod exchange;
@@ -23,6 +24,7 @@ mod state;
 mod stream;
 
 pub use chain::COMEBACKS_MAX;
+pub use client::Gate;
 pub use connection::Connection;
 pub use deadline::{Deadline, Wait};
 pub use exchange::{Exchange, Pool};
@@ -88,6 +90,8 @@ pub struct Context<'a> {
     pub policy: &'a Policy,
     /// Where requests are noted.
     pub journal: &'a mut dyn Journal,
+    /// Who counts what each client has, if there are bounds.
+    pub gate: Option<&'a mut dyn Gate>,
     /// Whether the server is about to stop, so that no connection is kept.
     pub is_draining: bool,
 }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod adopt;
+mod clients;
 mod drive;
 mod error;
 mod events;
@@ -15,8 +16,9 @@ mod tend;
 
 pub use error::Error;
 
+use crate::clients::Clients;
 use crate::config::{Config, Listen, Turn};
-use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
+use crate::conn::{Context, End, Gate, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
 use crate::handler::Static;
@@ -109,6 +111,7 @@ struct Core {
     stamp: Stamp,
     now: u64,
     policy: Policy,
+    clients: Clients,
     journal: NoJournal,
     is_draining: bool,
     traffic: Traffic,
@@ -116,6 +119,8 @@ struct Core {
 
 impl Core {
     fn context<'a>(&'a mut self, id: Id, origin: &'a dyn Origin) -> Context<'a> {
+        // What the server asks itself is nobody's request.
+        let is_counted = self.clients.is_limited() && id.slot < inner::FIRST_SLOT;
         Context {
             limits: &self.limits,
             hooks: &mut *self.hooks,
@@ -127,6 +132,7 @@ impl Core {
             origin,
             policy: &self.policy,
             journal: &mut self.journal,
+            gate: is_counted.then_some(&mut self.clients as &mut dyn Gate),
             is_draining: self.is_draining,
         }
     }
@@ -194,8 +200,11 @@ impl Server {
             limits,
             mut turn,
             temporary,
+            clients: client_bounds,
+            listen,
             ..
         } = config;
+        client_bounds.check(&listen).map_err(Error::Clients)?;
         fit_descriptors(&mut turn, &mut cache);
         let root = site.root.clone();
         let site = Site::open(site).map_err(|error| Error::Root(root, error))?;
@@ -216,13 +225,13 @@ impl Server {
         hooks
             .attach(&poll, keys)
             .map_err(system("cannot watch what plugins wait for"))?;
-        let doors = open_doors(listeners, &poll)?;
+        let doors = open_doors(listeners, &listen, &poll)?;
         let worker = disk
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
         let now = clock::monotonic_ms();
         let files = Store::new(Arc::new(site), cache, Arc::clone(&disk), now);
-        Ok(Self {
+        let mut server = Self {
             poll,
             doors,
             slots: Slots::new(),
@@ -237,6 +246,7 @@ impl Server {
                 stamp: Stamp::new(clock::unix_secs()),
                 now,
                 policy: Policy::default(),
+                clients: Clients::default(),
                 journal: NoJournal,
                 is_draining: false,
                 traffic: Traffic::default(),
@@ -253,7 +263,9 @@ impl Server {
             next_complaint: 0,
             should_stop: Arc::new(AtomicBool::new(false)),
             is_stopped: false,
-        })
+        };
+        server.set_clients(&client_bounds);
+        Ok(server)
     }
 
     /// Where the server listens, with real port numbers.
@@ -321,6 +333,7 @@ impl Server {
         if self.slots.reclaim() {
             self.is_paused = false;
         }
+        self.complain_of_clients();
         self.log.flush();
         self.is_stopped |= self.core.is_draining && self.slots.len() == 0;
         Ok(())
@@ -358,6 +371,7 @@ impl Server {
             let (id, why) = (slot.id(index), slot.connection.why());
             self.core.hooks.handle_close(id, why);
         }
+        self.leave(index);
         self.slots.remove(index);
     }
 
@@ -422,13 +436,19 @@ fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
 }
 
 /// Watches the listeners.
-fn open_doors(listeners: Vec<Listener>, poll: &Poll) -> Result<Vec<Door>, Error> {
+fn open_doors(
+    listeners: Vec<Listener>,
+    listen: &[Listen],
+    poll: &Poll,
+) -> Result<Vec<Door>, Error> {
+    let is_proxied = |index: usize| listen.get(index).is_some_and(|it| it.is_proxied);
     let open = |(listener, key): (Listener, usize)| {
         poll.add_readable(listener.as_fd(), key)
             .map_err(|error| Error::Listen(listener.address().clone(), error))?;
         Ok(Door {
             listener,
             is_ready: true,
+            is_proxied: is_proxied(key - key::DOORS),
         })
     };
     let keys = key::DOORS..key::SLOTS;

@@ -12,9 +12,10 @@ use std::os::fd::{AsRawFd, RawFd};
 impl Call<'_> {
     /// An address as `what` 7 and 8 tell it.
     fn address(&mut self, is_peer: bool) -> Option<&[u8]> {
-        let origin = self.request.as_ref()?.caller.origin;
+        let request = self.request.as_ref()?;
+        let origin = request.caller.origin;
         let address = if is_peer {
-            origin.peer()
+            request.exchange.client_address(origin)
         } else {
             origin.local()
         };
