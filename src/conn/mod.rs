@@ -22,6 +22,7 @@ mod request_body;
 mod respond;
 mod state;
 mod stream;
+mod waiting;
 
 pub use chain::COMEBACKS_MAX;
 pub use client::Gate;
@@ -92,6 +93,8 @@ pub struct Context<'a> {
     pub journal: &'a mut dyn Journal,
     /// Who counts what each client has, if there are bounds.
     pub gate: Option<&'a mut dyn Gate>,
+    /// Whether connections own more memory together than they may: whoever wants more is refused.
+    pub is_short: bool,
     /// Whether the server is about to stop, so that no connection is kept.
     pub is_draining: bool,
 }

@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod figures;
 mod inner;
+mod ledger;
 mod slots;
 mod tend;
 
@@ -37,6 +38,7 @@ use accept::Door;
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
+use ledger::Ledger;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
@@ -113,6 +115,7 @@ struct Core {
     policy: Policy,
     clients: Clients,
     journal: NoJournal,
+    ledger: Ledger,
     is_draining: bool,
     traffic: Traffic,
 }
@@ -133,6 +136,7 @@ impl Core {
             policy: &self.policy,
             journal: &mut self.journal,
             gate: is_counted.then_some(&mut self.clients as &mut dyn Gate),
+            is_short: self.ledger.is_short(),
             is_draining: self.is_draining,
         }
     }
@@ -248,6 +252,7 @@ impl Server {
                 policy: Policy::default(),
                 clients: Clients::default(),
                 journal: NoJournal,
+                ledger: Ledger::new(turn.buffer_bytes_max),
                 is_draining: false,
                 traffic: Traffic::default(),
             },
@@ -372,6 +377,9 @@ impl Server {
             self.core.hooks.handle_close(id, why);
         }
         self.leave(index);
+        if let Some(slot) = self.slots.get_mut(index) {
+            self.core.ledger.discount(slot.owned_bytes);
+        }
         self.slots.remove(index);
     }
 
@@ -391,6 +399,9 @@ impl Server {
                 budget: self.turn.bytes_max,
             },
         );
+        self.core
+            .ledger
+            .count(&mut slot.owned_bytes, &slot.connection);
         if share != Share::IsOver && !slot.is_registered {
             let key = key::SLOTS + index as usize;
             match self.poll.add(slot.socket.as_fd(), key) {

@@ -56,6 +56,7 @@ impl Core {
             policy: &self.policy,
             journal: &mut self.journal,
             gate: None,
+            is_short: false,
             is_draining: self.is_draining,
         }
     }
