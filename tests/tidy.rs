@@ -17,7 +17,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("disk", &["conn", "files", "http", "sys"]),
     ("files", &["conn", "disk", "handler", "http", "sys"]),
     ("config", &["conn", "files", "policy", "sys"]),
-    ("cli", &["config", "plugin", "server", "sys"]),
+    ("cli", &["config", "plugin", "policy", "server", "sys"]),
     ("clients", &["config", "conn"]),
     ("figures", &[]),
     (
