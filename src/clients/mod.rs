@@ -50,7 +50,7 @@ impl fmt::Display for Key {
 
 /// A client's entry, held for one connection.
 #[derive(Debug)]
-#[must_use = "a place that is not given a seat is never given back"]
+#[must_use = "a place is given a seat, or given back"]
 pub struct Place(u32);
 
 /// A slot whose connection is not counted.
@@ -106,6 +106,15 @@ impl Clients {
         }
     }
 
+    /// Whether a client may have one connection more, as far as is known now.
+    pub fn has_room(&mut self, client: IpAddr, now: u64) -> bool {
+        let (Some(table), Some(most)) = (&mut self.table, self.connections_max) else {
+            return true;
+        };
+        let index = table.find_or_add(Key::of(client), bucket::nanos(now));
+        table.entry(index).connections < most
+    }
+
     /// A client wants one connection more; `None` if it has too many. One that is exempt has never
     /// too many, but is counted.
     pub fn take_place(&mut self, client: IpAddr, is_exempt: bool, now: u64) -> Option<Place> {
@@ -131,6 +140,13 @@ impl Clients {
         }
         debug_assert_eq!(self.seats[slot], NO_SEAT, "a slot has one connection");
         self.seats[slot] = place.0;
+    }
+
+    /// A place that nobody takes.
+    pub fn give_back(&mut self, place: Option<Place>) {
+        if let (Some(Place(index)), Some(table)) = (place, &mut self.table) {
+            table.release(index);
+        }
     }
 
     /// A slot is left.

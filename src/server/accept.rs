@@ -41,6 +41,7 @@ impl Server {
 
     /// Takes what fits into this turn.
     pub(super) fn accept(&mut self) {
+        self.judge_postponed();
         let mut budget = self.turn.accepts_max;
         for index in 0..self.doors.len() {
             while budget > 0 && self.doors[index].is_ready && !self.is_paused {
@@ -109,7 +110,7 @@ impl Server {
 
     /// Ends a connection that has been idle for a while, so that idle clients do not keep others
     /// out. False if none was found.
-    fn make_room(&mut self) -> bool {
+    pub(super) fn make_room(&mut self) -> bool {
         let (now, limits) = (self.core.now, &self.core.limits);
         let found = self
             .slots

@@ -10,8 +10,17 @@ use crate::config;
 use crate::conn::{Connection, Origin};
 use crate::policy::Peer;
 use crate::sys::socket::{self, Address};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+
+/// A connection that is one too many for its client, unless one of the others has ended: a client
+/// that closes one before it opens the next is heard of in this order, but what the poll has to
+/// report is looked at only once a turn. So it is judged again in the next.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    socket: OwnedFd,
+    client: IpAddr,
+}
 
 impl Server {
     /// Other bounds hold for clients from now on, and other proxies are trusted. Those who are
@@ -60,12 +69,32 @@ impl Server {
             }
             connection.expect_header(core.now, &core.limits);
         } else if let Peer::Address(client) = peer {
-            place = core.clients.take_place(client, is_trusted, core.now);
-            if place.is_none() {
-                return socket::reset_on_close(socket.as_fd());
+            if !is_trusted && !core.clients.has_room(client, core.now) {
+                return self.postponed.push(Arrival { socket, client });
             }
+            place = core.clients.take_place(client, is_trusted, core.now);
         }
         self.begin(connection, socket, place);
+    }
+
+    /// Lets those in whose others have ended meanwhile, and nobody else.
+    pub(super) fn judge_postponed(&mut self) {
+        if self.postponed.is_empty() {
+            return;
+        }
+        for Arrival { socket, client } in std::mem::take(&mut self.postponed) {
+            let is_full = self.slots.len() >= self.turn.connections_max && !self.make_room();
+            let core = &mut self.core;
+            let place = core.clients.take_place(client, false, core.now);
+            // Without bounds, which may have come to an end meanwhile, there are no places.
+            if is_full || (place.is_none() && core.clients.is_limited()) {
+                core.clients.give_back(place);
+                socket::reset_on_close(socket.as_fd());
+                continue;
+            }
+            let connection = Connection::new(core.now, &core.limits);
+            self.begin(connection, socket, place);
+        }
     }
 
     /// A connection ends.

@@ -35,6 +35,7 @@ use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::socket::{self, Address, Listener};
 use accept::Door;
+use clients::Arrival;
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
@@ -96,6 +97,8 @@ pub struct Server {
     turn: Turn,
     /// Nothing is accepted until there is room again.
     is_paused: bool,
+    /// Connections that are judged in the next turn.
+    postponed: Vec<Arrival>,
     tally: Tally,
     /// When accepting is tried again although no connection has ended.
     resume: Option<Timer>,
@@ -263,6 +266,7 @@ impl Server {
             buffer: vec![0; turn.read_bytes].into(),
             turn,
             is_paused: false,
+            postponed: Vec::new(),
             tally: Tally::new(now),
             resume: None,
             next_complaint: 0,
@@ -346,7 +350,7 @@ impl Server {
 
     /// How long the next wait may be; `None` for ever.
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.can_accept() {
+        if !self.ready.is_empty() || !self.postponed.is_empty() || self.can_accept() {
             return Some(Duration::ZERO);
         }
         let due = [self.timers.next_deadline(), self.core.hooks.due()];
