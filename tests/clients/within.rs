@@ -4,7 +4,9 @@
 use crate::server::{Client, PATIENCE};
 use crate::{connect_from, site};
 use rustix::net::{RecvFlags, recv};
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Instant;
 use swiftd::config::{self, Config, Listen};
 use swiftd::conn::{Caller, Exchange, Flow, Hooks, Point, Why};
@@ -18,6 +20,8 @@ use swiftd::sys::socket::Address;
 #[derive(Default)]
 struct Who {
     figures: Vec<u8>,
+    /// All clients so far.
+    seen: Rc<RefCell<Vec<String>>>,
 }
 
 impl Hooks for Who {
@@ -34,6 +38,7 @@ impl Hooks for Who {
             b"/figures" => self.figures.clone(),
             _ => {
                 let client = text(exchange.client_address(caller.origin));
+                self.seen.borrow_mut().push(client.clone());
                 format!("{client} {}", text(caller.origin.local())).into_bytes()
             }
         };
@@ -55,12 +60,16 @@ impl Extension for Who {
 }
 
 fn start(listen: Vec<Listen>, clients: config::Clients) -> Server {
+    start_with(listen, clients, Who::default())
+}
+
+fn start_with(listen: Vec<Listen>, clients: config::Clients, who: Who) -> Server {
     // The directory is gone when the test has ended; nothing is read from it.
     let root = site();
     let mut config = Config::new(root.path().to_owned());
     config.listen = listen;
     config.clients = clients;
-    Server::start(config, Box::new(Who::default()), None).unwrap()
+    Server::start(config, Box::new(who), None).unwrap()
 }
 
 fn listener(is_proxied: bool) -> Listen {
@@ -162,6 +171,26 @@ fn a_unix_socket_is_trusted_by_its_name() {
         ask(&mut server, &mut clients[0], "/", field).unwrap(),
         "192.0.2.1:0 unix"
     );
+}
+
+#[test]
+fn whoever_resets_its_connection_does_not_pass_for_a_unix_socket() {
+    let who = Who::default();
+    let seen = Rc::clone(&who.seen);
+    let mut server = start_with(vec![listener(false)], bounds(None, &["unix"]), who);
+    let mut client = connect_from(2, address(&server));
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n");
+    client.reset();
+    // What was sent before the reset is still read, but the kernel tells no address any more. It is
+    // taken at the latest with the next connection.
+    let mut other = connect_from(3, address(&server));
+    let own = other.stream.local_addr().unwrap().to_string();
+    ask(&mut server, &mut other, "/", "");
+    assert!(
+        !seen.borrow().contains(&"192.0.2.1:0".to_owned()),
+        "{seen:?}"
+    );
+    assert_eq!(seen.borrow().last(), Some(&own));
 }
 
 #[test]

@@ -19,6 +19,11 @@ impl Call<'_> {
         } else {
             origin.local()
         };
+        // Of a connection that is no more only this end is known, and whoever has broken it must not
+        // pass for a Unix socket.
+        if address.is_none() && is_peer && origin.local().is_some() {
+            return None;
+        }
         let text = address.map_or("unix:".to_owned(), |address| address.to_string());
         Some(self.runtime.loans.lend(text.into_bytes()))
     }
