@@ -4,13 +4,14 @@
 //! Pure: no file, no socket, no clock. A [`Policy`] does not change; a reload makes another one, and
 //! an exchange keeps the [`Host`] that it began with.
 
+mod fields;
 mod host;
 mod network;
 mod paths;
 
 pub use host::{Host, HostName, Hosts};
 pub use network::Network;
-pub use paths::{ErrorPage, Field, FieldRule, PathPattern, Redirect};
+pub use paths::{ErrorPage, Field, FieldRule, PathPattern, Redirect, is_redirect_target};
 
 use std::sync::Arc;
 
