@@ -136,11 +136,12 @@ fn redirect(exchange: &mut Exchange) -> bool {
 
 /// Target → path: decoded exactly once, dot segments resolved.
 fn clean_path(exchange: &mut Exchange) -> Result<(), Error> {
-    let raw = exchange.request.raw_path.slice(&exchange.request.head);
+    let request = &exchange.request;
+    let raw = request.raw_path.slice(&request.head);
     exchange.path.clear();
     match raw {
+        b"" if request.target.slice(&request.head) == b"*" => exchange.path.push(b'*'),
         b"" => exchange.path.push(b'/'),
-        b"*" => exchange.path.push(b'*'),
         raw => target::decode_path(raw, &mut exchange.path)?,
     }
     Ok(())
