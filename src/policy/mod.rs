@@ -5,15 +5,16 @@
 //! an exchange keeps the [`Host`] that it began with.
 
 mod fields;
+mod forwarded;
 mod host;
 mod network;
 mod paths;
+pub mod proxy_header;
 
+pub use forwarded::{ForwardedField, Peer, Trusted};
 pub use host::{Host, HostName, Hosts};
-pub use network::Network;
+pub use network::{Network, NetworkError, Proxy};
 pub use paths::{ErrorPage, Field, FieldRule, PathPattern, Redirect, is_redirect_target};
-
-use std::sync::Arc;
 
 /// All that holds for requests at the moment.
 #[derive(Clone, Debug, Default)]
@@ -21,5 +22,5 @@ pub struct Policy {
     /// The hosts.
     pub hosts: Hosts,
     /// Who may say on whose behalf a request comes.
-    pub trusted: Arc<[Network]>,
+    pub trusted: Trusted,
 }

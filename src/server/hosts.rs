@@ -9,7 +9,7 @@ use crate::config::{Config, Rules};
 use crate::files::{Settings, Site};
 use crate::handler::mime::Types;
 use crate::http::Status;
-use crate::policy::{ErrorPage, Host, HostName, Hosts, Network, Policy};
+use crate::policy::{ErrorPage, Host, HostName, Hosts, Policy, Trusted};
 use crate::sys::file::Kind;
 use crate::sys::small_file;
 use std::collections::HashSet;
@@ -28,7 +28,7 @@ pub struct Prepared {
     sites: Vec<Arc<Site>>,
     default: Draft,
     named: Vec<Draft>,
-    trusted: Arc<[Network]>,
+    trusted: Trusted,
 }
 
 /// A host whose site has no number yet.
@@ -97,7 +97,7 @@ pub fn prepare(config: &Config) -> Result<Prepared, Error> {
         sites,
         default,
         named,
-        trusted: config.clients.trusted_proxies.clone().into(),
+        trusted: config.clients.trusted(),
     })
 }
 

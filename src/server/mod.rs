@@ -11,6 +11,7 @@ mod events;
 mod figures;
 pub mod hosts;
 mod inner;
+mod ledger;
 mod slots;
 mod tend;
 
@@ -36,6 +37,7 @@ use accept::Door;
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
+use ledger::Ledger;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
@@ -111,6 +113,7 @@ struct Core {
     now: u64,
     policy: Policy,
     journal: NoJournal,
+    ledger: Ledger,
     is_draining: bool,
     traffic: Traffic,
 }
@@ -128,6 +131,7 @@ impl Core {
             origin,
             policy: &self.policy,
             journal: &mut self.journal,
+            is_short: self.ledger.is_short(),
             is_draining: self.is_draining,
         }
     }
@@ -230,6 +234,7 @@ impl Server {
             now,
             policy: Policy::default(),
             journal: NoJournal,
+            ledger: Ledger::new(turn.buffer_bytes_max),
             is_draining: false,
             traffic: Traffic::default(),
         };
@@ -360,6 +365,9 @@ impl Server {
             let (id, why) = (slot.id(index), slot.connection.why());
             self.core.hooks.handle_close(id, why);
         }
+        if let Some(slot) = self.slots.get_mut(index) {
+            self.core.ledger.discount(slot.owned_bytes);
+        }
         self.slots.remove(index);
     }
 
@@ -379,6 +387,9 @@ impl Server {
                 budget: self.turn.bytes_max,
             },
         );
+        self.core
+            .ledger
+            .count(&mut slot.owned_bytes, &slot.connection);
         if share != Share::IsOver && !slot.is_registered {
             let key = key::SLOTS + index as usize;
             match self.poll.add(slot.socket.as_fd(), key) {
