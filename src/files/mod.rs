@@ -409,3 +409,97 @@ fn now(file: &Representation) -> Option<(u64, Modified)> {
     let (bytes, modified) = file::remembered(descriptor.as_fd())?;
     Some((bytes, site::modified(modified)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Status;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn store() -> Store {
+        let bounds = Bounds {
+            entries_max: 100,
+            bytes_max: 1 << 20,
+            descriptors_max: 8,
+            trust: Duration::from_secs(1),
+        };
+        Store::new(bounds, Disk::new(8, 8).unwrap(), 0)
+    }
+
+    fn site(root: &Path, index: &str) -> Arc<Site> {
+        let settings = Settings {
+            root: root.into(),
+            index_names: vec![index.into()],
+            small_bytes_max: 0,
+            mime: Vec::new(),
+            features: file::Features::ALL,
+        };
+        Arc::new(Site::open(settings).unwrap())
+    }
+
+    /// The disk thread has found that there is nothing at `/x` in a site.
+    fn find(store: &mut Store, site: u32, root: Option<&[u8]>) {
+        let found = Arc::new(Found {
+            outcome: Outcome::Missing(Status::NOT_FOUND),
+            variants: [const { Variant::Absent }; 3],
+        });
+        let opened = root.map(|_| Arc::clone(&store.sites.values().next().unwrap().root.site));
+        store.handle_found(Key::new(site, root, b"/x"), &found, opened);
+    }
+
+    #[test]
+    fn what_stays_keeps_what_is_known_of_it_and_what_goes_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| directory.path().join(name));
+        for root in [&a, &b] {
+            std::fs::create_dir(root).unwrap();
+        }
+        let entry_count = |store: &Store| store.figures().entry_count;
+        let mut store = store();
+        let first = store.install([site(&a, "i"), site(&b, "i"), site(&a, "j"), site(&a, "i")]);
+        let numbers = |tickets: &[Ticket]| tickets.iter().map(|it| it.site).collect::<Vec<_>>();
+        assert_eq!(numbers(&first), [0, 1, 2, 0]);
+        for number in 0..3 {
+            find(&mut store, number, None);
+            find(&mut store, number, Some(b"/other"));
+        }
+        assert_eq!((entry_count(&store), store.roots.len()), (6, 3));
+        let second = store.install([site(&b, "j"), site(&a, "i")]);
+        assert_eq!(numbers(&second), [3, 0]);
+        assert_eq!((entry_count(&store), store.roots.len()), (2, 1));
+        assert_eq!(store.main_site(), 3);
+        // Whoever still has the old ones goes on with them.
+        assert_eq!(store.site_count(), 4);
+        find(&mut store, 1, None);
+        assert_eq!(entry_count(&store), 3);
+        drop(first);
+        store.set_now(1);
+        assert_eq!((store.site_count(), entry_count(&store)), (2, 2));
+        // An answer that nobody waits for any more is no reason to remember it.
+        find(&mut store, 1, None);
+        assert_eq!(entry_count(&store), 2);
+        drop(second);
+        store.set_now(2);
+        assert_eq!(store.site_count(), 2, "they are in the configuration");
+    }
+
+    #[test]
+    fn a_root_that_has_been_replaced_is_another_site() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let mut store = store();
+        let before = store.install([site(&root, "i")]);
+        std::fs::rename(&root, directory.path().join("old")).unwrap();
+        std::fs::create_dir(&root).unwrap();
+        let after = store.install([site(&root, "i")]);
+        assert_eq!((before[0].site, after[0].site), (0, 1));
+        // One whose replacement has been seen already is not.
+        std::fs::rename(&root, directory.path().join("older")).unwrap();
+        std::fs::create_dir(&root).unwrap();
+        let seen = Arc::clone(&store.sites[&1].root.site);
+        store.handle_root_checked(&seen, &seen.replacement().map(Arc::new));
+        assert_eq!(store.install([site(&root, "i")])[0].site, 1);
+    }
+}

@@ -178,6 +178,12 @@ impl Roots {
         self.open.insert(place.into(), root);
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Closes those of some sites.
     pub(super) fn retain(&mut self, is_kept: impl Fn(u32) -> bool) {
         self.open.retain(|place, _| is_kept(Key::site_of(place)));
