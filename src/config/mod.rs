@@ -5,14 +5,18 @@
 //! configuration file is read in [`mod@file`], what concerns plugins is in `plugins`.
 
 mod clients;
+mod draft;
 pub mod file;
+mod grammar;
 mod host;
 mod logs;
 mod plugins;
 mod service;
+pub mod settings;
 mod suggest;
 
 pub use clients::Clients;
+pub use draft::Draft;
 pub use host::{Host, Rules};
 pub use logs::{AccessLog, Destination, Format, Level, Logs};
 pub use plugins::{
