@@ -6,7 +6,7 @@ mod load;
 mod plugins;
 mod request;
 
-use crate::config::{Config, Order, nearest};
+use crate::config::{Config, Order, memory, nearest};
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
 pub use command::Command;
@@ -51,6 +51,8 @@ const OPTIONS: &[&str] = &[
     "drain-timeout",
     "disk-timeout",
     "half-close-timeout",
+    "memory",
+    "buffer-bytes",
     "connections",
     "requests",
     "head-bytes",
@@ -70,6 +72,7 @@ const OPTIONS: &[&str] = &[
     "signal",
     "set",
     "plugin-optional",
+    "require-plugin",
     "plugin-drain-timeout",
     "plugin-trial",
     "supervise",
@@ -109,6 +112,7 @@ pub fn parse_over(
     let mut trial = Trial::default();
     let mut listen = Vec::new();
     let mut index_names = Vec::new();
+    let mut said: Vec<String> = Vec::new();
     let mut order = None;
     let mut is_dump = None;
     while let Some(arg) = parser.next().map_err(|error| Error(error.to_string()))? {
@@ -143,6 +147,7 @@ pub fn parse_over(
             trial.child = Some((plugin, depth));
             continue;
         }
+        said.push(name.clone());
         if !OPTIONS.contains(&name.as_str()) {
             return Err(unknown(&name));
         }
@@ -166,6 +171,7 @@ pub fn parse_over(
             "avoid" => avoid(&mut config, &value)?,
             "config" => config.plugins.config_file = Some(file("config", value)?),
             "plugins" => config.plugins.file = Some(file("plugins", value)?),
+            "require-plugin" => config.plugins.required.push(plugins::name(&value)?),
             "set" => config.plugins.override_value(plugin_value(&value)?),
             "plugin-trial" => config.plugins.try_load = on_or_off("plugin-trial", &value)?,
             "try-plugin" => trial.file = Some(file("try-plugin", value)?),
@@ -211,6 +217,7 @@ pub fn parse_over(
     if !index_names.is_empty() {
         config.site.index_names = index_names;
     }
+    memory::derive(&mut config, &|name| said.iter().any(|it| it == name)).map_err(Error)?;
     let config = Box::new(config);
     Ok(match is_dump {
         Some(is_dump) => Command::Check { config, is_dump },
@@ -241,6 +248,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         cache,
         site,
         plugins,
+        memory,
         ..
     } = config;
     match name {
@@ -254,6 +262,8 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         "plugin-hang" => plugins.hang = Some(given.seconds()?),
         "plugin-drain-timeout" => plugins.drain_timeout = given.seconds()?,
         "drain-timeout" => turn.drain_timeout = given.seconds()?,
+        "memory" => *memory = Some(given.number(1, 1 << 40)?),
+        "buffer-bytes" => turn.buffer_bytes_max = given.number(65_536, 1 << 40)? as usize,
         "connections" => turn.connections_max = given.number(1, 1 << 23)? as usize,
         "requests" => limits.requests_max = given.number(1, u32::MAX.into())? as u32,
         "head-bytes" => limits.head.head_bytes_max = given.number(256, 65_535)? as usize,

@@ -30,6 +30,8 @@ Timeouts, seconds
       --half-close-timeout N for a plugin, if the client sends no more  [5]
 
 Limits, bytes (suffixes K, M, G) or numbers
+      --memory N             for all of it: derives what is not set here  [off]
+      --buffer-bytes N       what connections own together  [1/16 of all]
       --connections N        at the same time  [16384, or what ulimit -n allows]
       --requests N           on one connection  [100000]
       --head-bytes N         request line and fields; then 431 [16K, below 64K]
@@ -53,6 +55,7 @@ Plugins
       --set plugin.NAME.KEY=VALUE
                              what a plugin is told; repeatable
       --plugin-optional      start even if plugins cannot be loaded
+      --require-plugin NAME  503 for everything while it does not run; repeatable
       --plugin-drain-timeout N
                              for requests of a plugin that was replaced  [60]
       --plugin-trial on|off  a plugin is loaded by a child first  [on]
