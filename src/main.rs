@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Help => print(cli::HELP),
+        Command::BuildOptions => print(&cli::build_options()),
         Command::Version => print(concat!("swiftd ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::CheckPlugin {
             file,

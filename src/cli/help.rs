@@ -1,4 +1,10 @@
-//! What `--help` prints.
+//! What `--help` and `-V` print.
+
+use super::DEFAULT_FILE;
+use crate::config::LISTENERS_MAX;
+use crate::config::file::BYTES_MAX;
+use crate::plugin::config::ENTRIES_MAX;
+use crate::plugin::library::ABI;
 
 /// The text of `--help`.
 pub const HELP: &str = "\
@@ -80,3 +86,34 @@ Other
 Exit codes: 0 stopped as asked, 1 run-time error, 2 usage,
 78 configuration file.
 ";
+
+/// The text of `-V`.
+#[must_use]
+pub fn build_options() -> String {
+    let libc = match () {
+        () if cfg!(target_env = "musl") => "musl",
+        () => "gnu",
+    };
+    let linked = match () {
+        () if cfg!(target_feature = "crt-static") => "statically",
+        () => "dynamically",
+    };
+    let forgets = match () {
+        () if cfg!(keeps_thread_locals) => "unloads plugins at once",
+        () => "unloads plugins as far as the C library can",
+    };
+    format!(
+        "\
+swiftd {version}
+target: {arch}-linux-{libc}, linked {linked}
+features: {forgets}
+plugin ABI: {major}.{minor}
+limits: {LISTENERS_MAX} listeners, {ENTRIES_MAX} plugins, {BYTES_MAX} bytes a configuration file
+configuration file: {DEFAULT_FILE}
+",
+        version = env!("CARGO_PKG_VERSION"),
+        arch = std::env::consts::ARCH,
+        major = ABI.0,
+        minor = ABI.1,
+    )
+}

@@ -1,10 +1,9 @@
 //! The command line over the configuration file over the defaults.
 
 use super::{Command, parse, parse_over};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Draft};
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
 
 /// Why what was asked for cannot be done: what to say, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +48,20 @@ pub fn load(args: Vec<OsString>) -> Result<Command, Failure> {
     let Some(path) = command.config_file() else {
         return Ok(command);
     };
-    let mut config = Config::new(PathBuf::new());
-    config::file::load(path, &mut config).map_err(|error| Failure::new(Failure::CONFIG, &error))?;
-    parse_over(config, args).map_err(is_usage)
+    let mut draft = Draft::default();
+    config::file::load(path, &mut draft).map_err(|error| Failure::new(Failure::CONFIG, &error))?;
+    let path = path.to_owned();
+    let command = parse_over(draft, args).map_err(is_usage)?;
+    let has_root = |config: &Config| !config.site.root.as_os_str().is_empty();
+    match &command {
+        Command::Serve(config) | Command::Check { config, .. } if !has_root(config) => {
+            let path = path.to_string_lossy();
+            let message = format!(
+                "{}: root is missing; add a line root = \"/var/www/html\" before the first table",
+                path.escape_debug()
+            );
+            Err(Failure::new(Failure::CONFIG, &message))
+        }
+        _ => Ok(command),
+    }
 }

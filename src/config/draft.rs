@@ -6,7 +6,7 @@
 
 use super::logs::{AccessLog, Destination, Format};
 use super::settings::Setting;
-use super::{Config, Host, Rules};
+use super::{Config, Host, Rules, memory};
 use crate::files;
 use crate::http::Status;
 use crate::policy::{Field, FieldRule, HostName, PathPattern, Redirect};
@@ -23,7 +23,7 @@ pub struct Draft {
     /// The one that is being spoken of.
     pub(super) current: usize,
     /// What was said, rather than left at its default.
-    said: Vec<(&'static str, &'static str)>,
+    said: Vec<&'static Setting>,
 }
 
 /// A host on its way; what it does not say it inherits.
@@ -31,7 +31,7 @@ pub struct Draft {
 pub(super) struct HostDraft {
     pub(super) names: Vec<HostName>,
     pub(super) root: PathBuf,
-    pub(super) index: Option<Vec<String>>,
+    pub(super) index: Option<IndexNames>,
     pub(super) mime: Option<Mime>,
     pub(super) access: Option<Destination>,
     pub(super) format: Option<Format>,
@@ -39,6 +39,10 @@ pub(super) struct HostDraft {
     pub(super) redirects: Vec<RedirectDraft>,
     pub(super) field_rules: Option<Vec<FieldRuleDraft>>,
 }
+
+/// File names that stand for a directory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct IndexNames(pub(super) Vec<String>);
 
 /// Media types: suffixes without the dot in lower case, and their type.
 #[derive(Clone, Debug, Default)]
@@ -136,22 +140,26 @@ impl Draft {
         self.current = 0;
     }
 
+    /// What the default host serves, instead of what it was told.
+    pub(crate) fn set_root(&mut self, root: PathBuf) {
+        self.hosts[0].root = root;
+    }
+
     /// Remembers that a setting of the server was said.
-    pub(crate) fn note_said(&mut self, setting: &Setting) {
-        self.said.push((setting.section, setting.key));
+    pub(crate) fn note_said(&mut self, setting: &'static Setting) {
+        self.said.push(setting);
     }
 
-    /// Whether a setting was said, rather than left at its default.
-    #[must_use]
-    pub fn is_said(&self, section: &str, key: &str) -> bool {
-        self.said.contains(&(section, key))
-    }
-
-    /// The configuration: hosts inherit what they did not say.
-    #[must_use]
-    pub fn finish(self) -> Config {
+    /// The configuration: hosts inherit what they did not say, and what a budget bounds is bounded.
+    ///
+    /// # Errors
+    /// The budget is too small for what was said.
+    pub fn finish(self) -> Result<Config, String> {
         let Self {
-            mut config, hosts, ..
+            mut config,
+            hosts,
+            said,
+            ..
         } = self;
         let mut hosts = hosts.into_iter();
         let default = hosts.next().expect("the default host is always there");
@@ -167,7 +175,10 @@ impl Draft {
             .collect();
         config.site = default.site(&config.site);
         config.rules = default.rules();
-        config
+        memory::derive(&mut config, &|name| {
+            said.iter().any(|setting| setting.name() == name)
+        })?;
+        Ok(config)
     }
 }
 
@@ -192,7 +203,7 @@ impl HostDraft {
         Self {
             names,
             root: site.root.clone(),
-            index: Some(site.index_names.clone()),
+            index: Some(IndexNames(site.index_names.clone())),
             mime: Some(Mime(site.mime.clone())),
             access: Some(access),
             format: Some(format),
@@ -224,7 +235,7 @@ impl HostDraft {
     fn site(&self, common: &files::Settings) -> files::Settings {
         files::Settings {
             root: self.root.clone(),
-            index_names: self.index.clone().unwrap_or_default(),
+            index_names: self.index.clone().unwrap_or_default().0,
             mime: self.mime.clone().unwrap_or_default().0,
             ..common.clone()
         }

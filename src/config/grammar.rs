@@ -38,7 +38,8 @@ pub(super) fn is_port_free(address: &Address) -> bool {
 
 /// Where the lines of a log go.
 pub(super) fn destination(text: &str) -> Result<Destination, String> {
-    let is_path = |path: &str| path.starts_with('/') && !path.contains('\0') && !path.ends_with('/');
+    let is_path =
+        |path: &str| path.starts_with('/') && !path.contains('\0') && !path.ends_with('/');
     match text {
         "off" => Ok(Destination::Off),
         "stderr" => Ok(Destination::Stderr),
@@ -141,7 +142,9 @@ pub(super) fn suffix(text: &str) -> Result<String, String> {
         && !suffix.contains(|char: char| char.is_control() || "./ ".contains(char));
     is_suffix
         .then(|| suffix.to_ascii_lowercase())
-        .ok_or_else(|| "expected the end of a file's name behind its last dot, as in \".wasm\"".into())
+        .ok_or_else(|| {
+            "expected the end of a file's name behind its last dot, as in \".wasm\"".into()
+        })
 }
 
 /// A media type, with parameters or without (RFC 9110 §8.3.1).
@@ -162,7 +165,10 @@ pub(super) fn media_type(text: &str) -> Result<&str, String> {
 
 /// A status that an error page goes with.
 pub(super) fn error_status(text: &str) -> Result<u16, String> {
-    let status = text.parse().ok().filter(|status| (400..600).contains(status));
+    let status = text
+        .parse()
+        .ok()
+        .filter(|status| (400..600).contains(status));
     let is_plain = text.len() == 3;
     status
         .filter(|_| is_plain)
@@ -215,7 +221,11 @@ fn parse_host(text: &str) -> Option<HostName> {
 }
 
 fn parse_pattern(text: &str) -> Option<PathPattern> {
-    match (text.matches('*').count(), text.strip_prefix('*'), text.strip_suffix('*')) {
+    match (
+        text.matches('*').count(),
+        text.strip_prefix('*'),
+        text.strip_suffix('*'),
+    ) {
         (0, ..) if text.starts_with('/') => Some(PathPattern::Exact(text.as_bytes().into())),
         (1, _, Some(start)) if start.starts_with('/') => {
             Some(PathPattern::Prefix(start.as_bytes().into()))

@@ -5,7 +5,9 @@
 //! configuration file is read in [`mod@file`], what concerns plugins is in `plugins`.
 
 mod clients;
+pub mod check;
 mod draft;
+mod dump;
 pub mod file;
 mod grammar;
 mod host;
@@ -18,6 +20,7 @@ mod suggest;
 
 pub use clients::Clients;
 pub use draft::Draft;
+pub use dump::dump;
 pub use host::{Host, Rules};
 pub use logs::{AccessLog, Destination, Format, Level, Logs};
 pub use plugins::{
@@ -83,6 +86,9 @@ impl From<Address> for Listen {
         }
     }
 }
+
+/// How many places to listen at there may be.
+pub const LISTENERS_MAX: usize = 128;
 
 /// The bounds of the loop.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ mod tend;
 
 pub use error::Error;
 
-use crate::config::{Config, Listen, Turn};
+use crate::config::{Config, LISTENERS_MAX, Listen, Turn};
 use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
@@ -69,8 +69,10 @@ mod special {
     pub(super) const STOP: u32 = u32::MAX - 1;
 }
 
-/// How many listeners there may be.
-pub const LISTENERS_MAX: usize = key::SLOTS - key::DOORS;
+const _: () = assert!(
+    LISTENERS_MAX <= key::SLOTS - key::DOORS,
+    "every listener that can be set has a key"
+);
 
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
 /// listeners, root, the files that are open for a moment.

@@ -16,7 +16,7 @@ pub use sources::STDIN;
 
 use super::draft::Draft;
 use super::{Config, PluginValues};
-use faults::{FAULTS_MAX, shown};
+use faults::FAULTS_MAX;
 use reading::Reading;
 use sources::Source;
 use std::fmt;
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 /// A file is not longer; the largest that makes sense has some hundred lines.
-const BYTES_MAX: u64 = 1 << 20;
+pub const BYTES_MAX: u64 = 1 << 20;
 
 /// Why a configuration was not taken.
 #[derive(Debug)]
@@ -115,7 +115,9 @@ pub fn parse(bytes: &[u8], config: &mut Config) -> Result<(), Vec<Fault>> {
         bytes: bytes.to_vec(),
     };
     read(&[source], &mut draft)?;
-    *config = draft.finish();
+    *config = draft
+        .finish()
+        .expect("a budget that is too small was refused");
     Ok(())
 }
 

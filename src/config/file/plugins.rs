@@ -35,7 +35,12 @@ impl Reading<'_> {
 
     /// A plugin may have several tables, in as many files; their lines add up.
     fn plugin_values(&mut self, name: &str, table: &DeTable<'_>) {
-        self.draft.config.plugins.values.entry(name.to_owned()).or_default();
+        self.draft
+            .config
+            .plugins
+            .values
+            .entry(name.to_owned())
+            .or_default();
         for (key, value) in table {
             let key_shown = shown(key.get_ref());
             if !is_value_key(key.get_ref()) {

@@ -84,6 +84,9 @@ impl<'a> Reading<'a> {
             );
             self.refuse_said("limits.target-bytes", text);
         }
+        if let Err(text) = self.draft.clone().finish() {
+            self.refuse_said("memory", text);
+        }
         self.faults
     }
 
@@ -122,7 +125,10 @@ impl<'a> Reading<'a> {
                 .find(|(own, _)| *own == name)
                 .expect("every repeated table is there");
             for key in required.iter().filter(|key| !lines.contains_key(**key)) {
-                self.refuse(table.span(), format!("{name}: a line {key} = ... is missing"));
+                self.refuse(
+                    table.span(),
+                    format!("{name}: a line {key} = ... is missing"),
+                );
             }
             match name {
                 "host" => self.host(lines),
@@ -233,7 +239,7 @@ impl<'a> Reading<'a> {
 
     fn item(&mut self, setting: &Setting, name: &str, item: &Item<'_>) {
         let plain = match item.get_ref() {
-            DeValue::Table(table) if matches!(setting.kind, Kind::Listen) => self.listen(item, table),
+            DeValue::Table(table) if matches!(setting.kind, Kind::Listen) => self.listen(table),
             value => setting.kind.read(setting, value).map_err(|wrong| wrong.0),
         };
         if name == "host.names"
@@ -251,7 +257,7 @@ impl<'a> Reading<'a> {
     }
 
     /// `{ address = "...", proxy-protocol = true }`
-    fn listen(&mut self, item: &Item<'_>, table: &DeTable<'_>) -> Result<Plain, String> {
+    fn listen(&mut self, table: &DeTable<'_>) -> Result<Plain, String> {
         let mut address = None;
         let mut is_proxied = false;
         for (key, value) in table {
@@ -265,7 +271,8 @@ impl<'a> Reading<'a> {
                 }
                 ("proxy-protocol", other) => {
                     let found = words(other);
-                    let text = format!("listen.proxy-protocol: expected true or false, found {found}");
+                    let text =
+                        format!("listen.proxy-protocol: expected true or false, found {found}");
                     self.refuse(value.span(), text);
                 }
                 (other, _) => {
@@ -276,7 +283,6 @@ impl<'a> Reading<'a> {
             }
         }
         let address = address.ok_or_else(|| ": a key address = ... is missing".to_owned())?;
-        let _ = item;
         Ok(match is_proxied {
             true => Plain::Proxied(address),
             false => Plain::Text(address),
@@ -305,7 +311,10 @@ impl<'a> Reading<'a> {
             }
             let DeValue::String(text) = value.get_ref() else {
                 let found = words(value.get_ref());
-                self.refuse(value.span(), format!("{name}: expected a string, found {found}"));
+                self.refuse(
+                    value.span(),
+                    format!("{name}: expected a string, found {found}"),
+                );
                 continue;
             };
             let plain = Plain::Entry(key.get_ref().to_string(), text.to_string());
@@ -368,11 +377,20 @@ fn unknown(section: &str, key: &str, value: &DeValue<'_>) -> String {
         .or_else(|| settings::of_option(key));
     let here = || {
         let tables = ["plugin", "redirect", "header", "host"];
-        let tables = tables.into_iter().filter(|_| matches!(section, "" | "host"));
-        nearest(key, settings::of_section(section).map(|setting| setting.key).chain(tables))
+        let tables = tables
+            .into_iter()
+            .filter(|_| matches!(section, "" | "host"));
+        nearest(
+            key,
+            settings::of_section(section)
+                .map(|setting| setting.key)
+                .chain(tables),
+        )
     };
     let meant = match elsewhere {
-        Some(Setting { section: "", key, .. }) => format!("; did you mean {key} at the top of the file?"),
+        Some(Setting {
+            section: "", key, ..
+        }) => format!("; did you mean {key} at the top of the file?"),
         Some(Setting { section, key, .. }) => format!("; did you mean {key} in [{section}]?"),
         None => did_you_mean(here()),
     };

@@ -77,7 +77,9 @@ fn parts(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut parts = Vec::new();
     for entry in entries {
         let name = entry.map_err(of_system)?.file_name();
-        let is_part = name.to_str().is_some_and(|name| name.ends_with(".conf") && !name.starts_with('.'));
+        let is_part = name
+            .to_str()
+            .is_some_and(|name| name.ends_with(".conf") && !name.starts_with('.'));
         if is_part {
             parts.push(folder.join(name));
         }
@@ -104,7 +106,10 @@ fn read_stdin() -> Result<Source, Error> {
         Some(bytes) => bytes.clone(),
         None => {
             let mut bytes = Vec::new();
-            let read = io::stdin().lock().take(BYTES_MAX + 1).read_to_end(&mut bytes);
+            let read = io::stdin()
+                .lock()
+                .take(BYTES_MAX + 1)
+                .read_to_end(&mut bytes);
             read.map_err(|error| Error::Read(path.clone(), error))?;
             GIVEN.get_or_init(|| bytes).clone()
         }

@@ -11,6 +11,10 @@ pub(super) const LIMITS: &[Row] = &[
         "Connections at the same time. One more waits in the kernel's queue until a connection ends; idle ones are ended to make room.")
         .option("connections")
         .default("16384, or what ulimit -n allows"),
+    row("limits", "buffer-bytes", Bytes { least: 64 << 10, most: 1 << 40 }, |d| &mut d.config.turn.buffer_bytes_max,
+        "What all connections own together beside their slots: heads, bodies, responses that wait to be sent. Over it, requests are answered with 503.")
+        .option("buffer-bytes")
+        .default("1/16 of the machine's memory, 1M to 256M"),
     row("limits", "requests", Count { least: 1, most: ANY }, |d| &mut d.config.limits.requests_max,
         "Requests on one connection; then it is closed in good order.")
         .option("requests"),

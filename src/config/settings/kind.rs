@@ -133,9 +133,7 @@ impl Kind {
                 let wrong = || Wrong(format!(" {}: {}", number.as_str(), expected()));
                 let value = i64::from_str_radix(number.as_str(), number.radix());
                 let value = value.ok().and_then(|value| u64::try_from(value).ok());
-                value
-                    .and_then(|value| self.number(value))
-                    .ok_or_else(wrong)
+                value.and_then(|value| self.number(value)).ok_or_else(wrong)
             }
             (_, other) => {
                 let found = super::words(other);
@@ -154,16 +152,18 @@ impl Kind {
         let shown = || text.to_string_lossy();
         let wrong = || Wrong(format!(" {:?}: {}", shown(), setting.expected()));
         if matches!(self, Self::File | Self::Directory) {
-            return path(self, text, is_file).map_err(|what| Wrong(format!(" {:?}: {what}", shown())));
+            return path(self, text, is_file)
+                .map_err(|what| Wrong(format!(" {:?}: {what}", shown())));
         }
         let text = text.to_str().ok_or_else(wrong)?;
         if self.is_number() && setting.is_off(text) {
             return Ok(Plain::Unset);
         }
         let plain = match self {
-            Self::Count { .. } | Self::Bytes { .. } | Self::Milliseconds { .. } | Self::OneOf(_) => {
-                number(text).and_then(|value| self.number(value))
-            }
+            Self::Count { .. }
+            | Self::Bytes { .. }
+            | Self::Milliseconds { .. }
+            | Self::OneOf(_) => number(text).and_then(|value| self.number(value)),
             Self::Seconds => seconds(text).map(Plain::Time),
             Self::Switch if is_file => None,
             Self::Switch => match text {
@@ -174,7 +174,8 @@ impl Kind {
             Self::Word(words) => {
                 if !words.contains(&text) {
                     let meant = nearest(text, words.iter().copied());
-                    let meant = meant.map_or(String::new(), |word| format!("; did you mean {word}?"));
+                    let meant =
+                        meant.map_or(String::new(), |word| format!("; did you mean {word}?"));
                     return Err(Wrong(format!(" {text:?}: {}{meant}", setting.expected())));
                 }
                 Some(Plain::Text(text.to_owned()))
@@ -196,8 +197,9 @@ impl Kind {
                 within(0, most).then(|| Plain::Time(Duration::from_millis(value)))
             }
             Self::OneOf(numbers) => numbers.contains(&value).then_some(Plain::Number(value)),
-            Self::Seconds => within(1, SECONDS_MOST as u64)
-                .then(|| Plain::Time(Duration::from_secs(value))),
+            Self::Seconds => {
+                within(1, SECONDS_MOST as u64).then(|| Plain::Time(Duration::from_secs(value)))
+            }
             _ => None,
         }
     }
@@ -247,7 +249,11 @@ fn path(kind: Kind, text: &OsStr, is_file: bool) -> Result<Plain, String> {
         return Err(kind.expected());
     }
     if is_bad {
-        let what = if matches!(kind, Kind::File) { "file" } else { "directory" };
+        let what = if matches!(kind, Kind::File) {
+            "file"
+        } else {
+            "directory"
+        };
         return Err(format!("expected a {what}"));
     }
     Ok(Plain::Path(path.into()))

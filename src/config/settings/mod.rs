@@ -15,7 +15,7 @@ mod server;
 mod value;
 
 pub use kind::Kind;
-pub(crate) use kind::{LISTEN_FORM, Wrong, number, words};
+pub(crate) use kind::{LISTEN_FORM, number, words};
 pub use value::{Plain, Value};
 
 use super::draft::Draft;
@@ -77,16 +77,43 @@ pub struct Section {
 /// All tables of settings, in the order of the manual. `[plugin.NAME]` is none of them: its keys are
 /// the plugin's.
 pub const SECTIONS: &[Section] = &[
-    section("", "What is served, where, and as whom. Keys at the top stand before the first table."),
-    section("limits", "What one connection may have. A client that goes over a limit gets the status named here."),
-    section("timeouts", "How long swiftd waits, in seconds; fractions are allowed."),
-    section("cache", "What is remembered of files so that they need not be looked up again."),
+    section(
+        "",
+        "What is served, where, and as whom. Keys at the top stand before the first table.",
+    ),
+    section(
+        "limits",
+        "What one connection may have. A client that goes over a limit gets the status named here.",
+    ),
+    section(
+        "timeouts",
+        "How long swiftd waits, in seconds; fractions are allowed.",
+    ),
+    section(
+        "cache",
+        "What is remembered of files so that they need not be looked up again.",
+    ),
     section("log", "Where requests and events are written down."),
-    section("clients", "What one client may have: an IPv4 address or an IPv6 network of 64 bits."),
-    section("sandbox", "What the process locks itself into once it has opened what it needs."),
-    repeated("redirect", "Paths that lead elsewhere. The first one that fits counts. Those at the top are the default host's; other hosts do not inherit them."),
-    repeated("header", "Fields for the responses to some paths. All that fit count, in their order. A host that has none of its own inherits those at the top."),
-    repeated("host", "A host beside the default one, which is the top of the file. What a host does not say it inherits from there, redirects excepted; within it, write `[host.mime]`, `[host.error-pages]`, `[[host.redirect]]` and `[[host.header]]`."),
+    section(
+        "clients",
+        "What one client may have: an IPv4 address or an IPv6 network of 64 bits.",
+    ),
+    section(
+        "sandbox",
+        "What the process locks itself into once it has opened what it needs.",
+    ),
+    repeated(
+        "redirect",
+        "Paths that lead elsewhere. The first one that fits counts. Those at the top are the default host's; other hosts do not inherit them.",
+    ),
+    repeated(
+        "header",
+        "Fields for the responses to some paths. All that fit count, in their order. A host that has none of its own inherits those at the top.",
+    ),
+    repeated(
+        "host",
+        "A host beside the default one, which is the top of the file. What a host does not say it inherits from there, redirects excepted; within it, write `[host.mime]`, `[host.error-pages]`, `[[host.redirect]]` and `[[host.header]]`.",
+    ),
 ];
 
 const fn section(name: &'static str, about: &'static str) -> Section {

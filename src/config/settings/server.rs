@@ -1,7 +1,7 @@
 //! The settings of the server as a whole: what and where, the process, logs, clients, sandbox.
 
 use super::Kind::{Bytes, Count, Directory, File, List, Listen, Map, Switch, Text, Word};
-use super::value::{FORMATS, LEVELS, MODES};
+use super::value::{FIELDS, FORMATS, LEVELS, MODES};
 use super::{Row, row};
 
 const ANY: u64 = u32::MAX as u64;
@@ -65,6 +65,9 @@ pub(super) const TOP: &[Row] = &[
     row("", "plugin-trial", Switch, |d| &mut d.config.plugins.try_load,
         "Whether a plugin is first loaded by a child process, in case that crashes.")
         .option("plugin-trial"),
+    row("", "plugin-required", List("names of plugins"), |d| &mut d.config.plugins.required,
+        "Plugins without which nothing is served: while one of them does not run, every request is answered with 503, and a list without it is refused.")
+        .option("require-plugin"),
     row("", "supervise", Switch, |d| &mut d.config.plugins.is_supervised,
         "Whether a parent restarts the server if it dies, and leaves a plugin out that ends it three times in a minute.")
         .switch("supervise"),
@@ -103,7 +106,9 @@ pub(super) const CLIENTS: &[Row] = &[
     row("clients", "table", Count { least: 16, most: 1 << 20 }, |d| &mut d.config.clients.table_entries_max,
         "Clients that are remembered. When the table is full, those that were quiet longest are forgotten."),
     row("clients", "trusted-proxies", List("addresses and networks"), |d| &mut d.config.clients.trusted_proxies,
-        "Proxies that are believed when they say on whose behalf they ask, by `Forwarded`, `X-Forwarded-For` or the PROXY protocol: `\"127.0.0.1\"`, `\"10.0.0.0/8\"`, `\"2001:db8::/32\"`."),
+        "Proxies that are believed when they say on whose behalf they ask, by `Forwarded`, `X-Forwarded-For` or the PROXY protocol: `\"127.0.0.1\"`, `\"10.0.0.0/8\"`, `\"2001:db8::/32\"`, and `\"unix\"` for whoever connects to a Unix socket."),
+    row("clients", "forwarded-field", Word(&FIELDS), |d| &mut d.config.clients.forwarded_field,
+        "The field that the trusted proxies write; no other is read."),
 ];
 
 #[rustfmt::skip]

@@ -3,12 +3,12 @@
 //! A [`Kind`](super::Kind) knows how a value is written, a [`Value`] how it is kept; a [`Plain`] is
 //! what they tell each other.
 
-use crate::config::draft::{ErrorPages, Mime, Target};
+use crate::config::draft::{ErrorPages, IndexNames, Mime, Target};
 use crate::config::grammar;
 use crate::config::logs::{Destination, Format, Level};
 use crate::config::service::Mode;
-use crate::config::Listen;
-use crate::policy::{Field, HostName, NetworkError, PathPattern, Proxy};
+use crate::config::{LISTENERS_MAX, Listen, NAME_FORM, is_plugin_name};
+use crate::policy::{Field, ForwardedField, HostName, NetworkError, PathPattern, Proxy};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -112,6 +112,14 @@ impl<T: Value + Default> Value for Option<T> {
     }
 }
 
+/// More than anybody has asked for of each.
+const INDEX_NAMES_MAX: usize = 16;
+const PLUGINS_MAX: usize = 64;
+const PROXIES_MAX: usize = 1024;
+const NAMES_MAX: usize = 1024;
+const MIME_MAX: usize = 2048;
+const FIELDS_MAX: usize = 64;
+
 /// Words and what they stand for.
 type Words<T, const COUNT: usize> = [(&'static str, T); COUNT];
 
@@ -136,8 +144,14 @@ const MODE_WORDS: Words<Mode, 3> = [
     ("off", Mode::Off),
 ];
 
+const FIELD_WORDS: Words<ForwardedField, 2> = [
+    ("x-forwarded-for", ForwardedField::XForwardedFor),
+    ("forwarded", ForwardedField::Forwarded),
+];
+
 pub(super) static LEVELS: [&str; 5] = names(&LEVEL_WORDS);
 pub(super) static FORMATS: [&str; 4] = names(&FORMAT_WORDS);
+pub(super) static FIELDS: [&str; 2] = names(&FIELD_WORDS);
 pub(super) static MODES: [&str; 3] = names(&MODE_WORDS);
 
 const fn names<T: Copy, const COUNT: usize>(words: &Words<T, COUNT>) -> [&'static str; COUNT] {
@@ -170,7 +184,7 @@ macro_rules! words {
     )*};
 }
 
-words!(Level: LEVEL_WORDS Format: FORMAT_WORDS Mode: MODE_WORDS);
+words!(Level: LEVEL_WORDS Format: FORMAT_WORDS Mode: MODE_WORDS ForwardedField: FIELD_WORDS);
 
 impl Value for Duration {
     fn set(&mut self, plain: Plain) -> Result<(), String> {
@@ -260,10 +274,31 @@ impl Value for Target {
     }
 }
 
-/// Names of index files.
+impl Value for IndexNames {
+    fn set(&mut self, plain: Plain) -> Result<(), String> {
+        has_room(&self.0, INDEX_NAMES_MAX)?;
+        let name = text(plain, |name| grammar::file_name(name).map(str::to_owned))?;
+        self.0.push(name);
+        Ok(())
+    }
+
+    fn get(&self) -> Plain {
+        list(&self.0, |name| Plain::Text(name.clone()))
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Names of plugins.
 impl Value for Vec<String> {
     fn set(&mut self, plain: Plain) -> Result<(), String> {
-        self.push(text(plain, |name| grammar::file_name(name).map(str::to_owned))?);
+        has_room(self, PLUGINS_MAX)?;
+        self.push(text(plain, |name| match is_plugin_name(name) {
+            true => Ok(name.to_owned()),
+            false => Err(NAME_FORM.to_owned()),
+        })?);
         Ok(())
     }
 
@@ -280,6 +315,7 @@ impl Value for Vec<Listen> {
     fn set(&mut self, plain: Plain) -> Result<(), String> {
         let is_proxied = matches!(plain, Plain::Proxied(_));
         let address = text(plain, grammar::address)?;
+        has_room(self, LISTENERS_MAX)?;
         let is_taken = self.iter().any(|listen| listen.address == address);
         if is_taken && !grammar::is_port_free(&address) {
             return Err("it is there twice".into());
@@ -305,7 +341,11 @@ impl Value for Vec<Listen> {
 
 impl Value for Vec<Proxy> {
     fn set(&mut self, plain: Plain) -> Result<(), String> {
-        let proxy = |text: &str| text.parse().map_err(|error: NetworkError| error.to_string());
+        has_room(self, PROXIES_MAX)?;
+        let proxy = |text: &str| {
+            text.parse()
+                .map_err(|error: NetworkError| error.to_string())
+        };
         self.push(text(plain, proxy)?);
         Ok(())
     }
@@ -321,6 +361,7 @@ impl Value for Vec<Proxy> {
 
 impl Value for Vec<HostName> {
     fn set(&mut self, plain: Plain) -> Result<(), String> {
+        has_room(self, NAMES_MAX)?;
         let name = text(plain, grammar::host_name)?;
         if self.contains(&name) {
             return Err("it is there twice".into());
@@ -340,6 +381,7 @@ impl Value for Vec<HostName> {
 
 impl Value for Mime {
     fn set(&mut self, plain: Plain) -> Result<(), String> {
+        has_room(&self.0, MIME_MAX)?;
         let (key, value) = entry(plain)?;
         let suffix = grammar::suffix(&key)?;
         let media_type = grammar::media_type(&value)?.to_owned();
@@ -393,6 +435,7 @@ impl Value for ErrorPages {
 
 impl Value for Vec<Field> {
     fn set(&mut self, plain: Plain) -> Result<(), String> {
+        has_room(self, FIELDS_MAX)?;
         let (key, value) = entry(plain)?;
         let name = grammar::field_name(&key)?;
         let value = grammar::field_value(&value)?;
@@ -409,7 +452,9 @@ impl Value for Vec<Field> {
 
     fn get(&self) -> Plain {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        list(self, |Field { name, value }| Plain::Entry(text(name), text(value)))
+        list(self, |Field { name, value }| {
+            Plain::Entry(text(name), text(value))
+        })
     }
 
     fn clear(&mut self) {
@@ -421,11 +466,17 @@ impl Value for Vec<Field> {
     }
 }
 
+/// Lists that are searched from one end to the other have a bound.
+fn has_room<T>(items: &[T], most: usize) -> Result<(), String> {
+    if items.len() < most {
+        Ok(())
+    } else {
+        Err(format!("more than {most} of these"))
+    }
+}
+
 /// What a text stands for.
-fn text<T>(
-    plain: Plain,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, String> {
+fn text<T>(plain: Plain, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, String> {
     match plain {
         Plain::Text(text) | Plain::Proxied(text) => parse(&text),
         other => misfit(other),
