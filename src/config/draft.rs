@@ -135,6 +135,16 @@ impl Draft {
         self.hosts.push(HostDraft::default());
     }
 
+    /// How many hosts there are, the default one included.
+    pub(super) fn host_count(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// From now on, this one is spoken of.
+    pub(super) fn speak_of(&mut self, host: usize) {
+        self.current = host;
+    }
+
     /// Goes back to the default host.
     pub(super) fn end_host(&mut self) {
         self.current = 0;

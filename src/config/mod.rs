@@ -4,8 +4,8 @@
 //! them; this module adds those of the loop and of the files, and puts all of them together. The
 //! configuration file is read in [`mod@file`], what concerns plugins is in `plugins`.
 
-mod clients;
 pub mod check;
+mod clients;
 mod draft;
 mod dump;
 pub mod file;

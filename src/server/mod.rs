@@ -11,10 +11,12 @@ mod events;
 mod figures;
 mod inner;
 mod ledger;
+mod service;
 mod slots;
 mod tend;
 
 pub use error::Error;
+pub use service::Service;
 
 use crate::config::{Config, LISTENERS_MAX, Listen, Turn};
 use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
@@ -67,6 +69,8 @@ mod special {
     pub(super) const RESUME: u32 = u32::MAX;
     /// The time to stop in good order is over.
     pub(super) const STOP: u32 = u32::MAX - 1;
+    /// A sign of life is due.
+    pub(super) const WATCHDOG: u32 = u32::MAX - 2;
 }
 
 const _: () = assert!(
@@ -102,6 +106,7 @@ pub struct Server {
     next_complaint: u64,
     should_stop: Arc<AtomicBool>,
     is_stopped: bool,
+    service: Service,
 }
 
 /// What every connection is lent.
@@ -260,6 +265,7 @@ impl Server {
             next_complaint: 0,
             should_stop: Arc::new(AtomicBool::new(false)),
             is_stopped: false,
+            service: Service::default(),
         })
     }
 

@@ -15,7 +15,7 @@ mod server;
 mod value;
 
 pub use kind::Kind;
-pub(crate) use kind::{LISTEN_FORM, number, words};
+pub(crate) use kind::{LISTEN_FORM, key_of, number, quoted, words};
 pub use value::{Plain, Value};
 
 use super::draft::Draft;
