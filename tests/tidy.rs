@@ -16,8 +16,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("log", &["disk"]),
     ("disk", &["conn", "files", "http", "sys"]),
     ("files", &["conn", "disk", "handler", "http", "sys"]),
-    ("config", &["conn", "files", "policy", "sys"]),
-    ("cli", &["config", "plugin", "server", "sys"]),
+    ("config", &["conn", "files", "http", "policy", "sys"]),
+    ("cli", &["config", "plugin", "sys"]),
     ("figures", &[]),
     (
         "plugin",

@@ -6,10 +6,13 @@
 use super::Config;
 use super::draft::Draft;
 use super::settings::{self, Kind, Plain, SECTIONS, Setting, key_of, quoted};
+use crate::sys::socket::Address;
 
 /// `config` as TOML.
 #[must_use]
 pub fn dump(config: &Config) -> String {
+    let mut config = config.clone();
+    make_absolute(&mut config);
     let mut draft = Draft::from(config.clone());
     let mut out = String::new();
     let tables = SECTIONS.iter().filter(|section| !section.is_repeated);
@@ -18,7 +21,11 @@ pub fn dump(config: &Config) -> String {
             out.push_str(&format!("\n[{}]\n", section.name));
         }
         for setting in settings::of_section(section.name) {
-            line(&mut out, setting, &mut draft);
+            // At the top, a table without lines says nothing; in a host it says that there are
+            // to be none.
+            if !matches!(setting.kind, Kind::Map { .. }) {
+                line(&mut out, setting, &mut draft);
+            }
         }
     }
     maps(&mut out, "", &mut draft);
@@ -44,6 +51,25 @@ pub fn dump(config: &Config) -> String {
         }
     }
     out
+}
+
+/// The command line may have paths that begin where the program was started; a file has not.
+fn make_absolute(config: &mut Config) {
+    let listen = config.listen.iter_mut();
+    let sockets = listen.filter_map(|listen| match &mut listen.address {
+        Address::Unix(path) => Some(path),
+        Address::Tcp(_) => None,
+    });
+    let paths = sockets
+        .chain([&mut config.site.root, &mut config.temporary])
+        .chain(&mut config.plugins.file)
+        .chain(&mut config.service.chroot)
+        .chain(&mut config.service.pid_file);
+    for path in paths {
+        if let Ok(absolute) = std::path::absolute(&*path) {
+            *path = absolute;
+        }
+    }
 }
 
 /// A line, if the setting has a value and is no table with lines of its own.

@@ -3,7 +3,7 @@
 //! A function for each: the value, or what was expected.
 
 use super::logs::Destination;
-use super::settings::{LISTEN_FORM, number};
+use super::settings::{LISTEN_FORM, amount, number};
 use crate::http::fields::{is_framing, is_token};
 use crate::policy::{HostName, PathPattern};
 use crate::sys::socket::Address;
@@ -64,7 +64,7 @@ pub(super) fn destination_name(destination: &Destination) -> String {
         Destination::Stderr => "stderr".into(),
         Destination::Syslog => "syslog".into(),
         Destination::File(path) => path.to_string_lossy().into_owned(),
-        Destination::Ring(bytes) => format!("ram:{bytes}"),
+        Destination::Ring(bytes) => format!("ram:{}", amount(*bytes as u64)),
     }
 }
 

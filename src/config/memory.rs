@@ -298,14 +298,14 @@ mod tests {
             config.turn.connections_max = 100;
             config.cache.bytes_max = 1 << 20;
         };
-        let config = derived(4 << 20, &["connections", "cache-bytes"], set).unwrap();
+        let config = derived(4 << 20, &["limits.connections", "cache.bytes"], set).unwrap();
         assert_eq!(config.turn.connections_max, 100);
         assert_eq!(config.cache.bytes_max, 1 << 20);
         assert!(config.turn.buffer_bytes_max > 1 << 20);
         assert!(worst_case(&config).bytes() <= 4 << 20);
 
         let set = |config: &mut Config| config.turn.buffer_bytes_max = 3 << 19;
-        let config = derived(4 << 20, &["buffer-bytes"], set).unwrap();
+        let config = derived(4 << 20, &["limits.buffer-bytes"], set).unwrap();
         assert_eq!(config.turn.buffer_bytes_max, 3 << 19);
         assert!(worst_case(&config).bytes() <= 4 << 20);
     }
@@ -315,10 +315,10 @@ mod tests {
         let refusal = derived(1 << 19, &[], |_| {}).unwrap_err();
         assert!(refusal.contains("at least 1M"), "{refusal}");
         let set = |config: &mut Config| config.turn.connections_max = 100_000;
-        let refusal = derived(4 << 20, &["connections"], set).unwrap_err();
+        let refusal = derived(4 << 20, &["limits.connections"], set).unwrap_err();
         assert!(refusal.contains("the kernel's part of them"), "{refusal}");
         let set = |config: &mut Config| config.cache.bytes_max = 4 << 20;
-        let refusal = derived(4 << 20, &["cache-bytes"], set).unwrap_err();
+        let refusal = derived(4 << 20, &["cache.bytes"], set).unwrap_err();
         assert!(refusal.contains("the cache of files"), "{refusal}");
     }
 

@@ -239,9 +239,18 @@ impl<'a> Reading<'a> {
 
     fn item(&mut self, setting: &Setting, name: &str, item: &Item<'_>) {
         let plain = match item.get_ref() {
-            DeValue::Table(table) if matches!(setting.kind, Kind::Listen) => self.listen(table),
-            value => setting.kind.read(setting, value).map_err(|wrong| wrong.0),
+            DeValue::Table(table) if matches!(setting.kind, Kind::Listen) => {
+                self.listen(setting, item, table)
+            }
+            value => match setting.kind.read(setting, value) {
+                Ok(plain) => Some(plain),
+                Err(wrong) => {
+                    self.refuse(item.span(), format!("{name}{}", wrong.0));
+                    None
+                }
+            },
         };
+        let Some(plain) = plain else { return };
         if name == "host.names"
             && let DeValue::String(text) = item.get_ref()
             && let Ok(host) = grammar::host_name(text)
@@ -251,42 +260,54 @@ impl<'a> Reading<'a> {
                 return;
             }
         }
-        if let Err(what) = plain.and_then(|plain| self.set(setting, plain, item)) {
+        if let Err(what) = self.set(setting, plain, item) {
             self.refuse(item.span(), format!("{name}{what}"));
         }
     }
 
-    /// `{ address = "...", proxy-protocol = true }`
-    fn listen(&mut self, table: &DeTable<'_>) -> Result<Plain, String> {
+    /// `{ address = "...", proxy-protocol = true }`; `None` if that was refused.
+    fn listen(&mut self, setting: &Setting, item: &Item<'_>, table: &DeTable<'_>) -> Option<Plain> {
+        const KEYS: [&str; 2] = ["address", "proxy-protocol"];
         let mut address = None;
         let mut is_proxied = false;
         for (key, value) in table {
-            match (&**key.get_ref(), value.get_ref()) {
-                ("address", DeValue::String(text)) => address = Some(text.to_string()),
-                ("proxy-protocol", DeValue::Boolean(is_on)) => is_proxied = *is_on,
+            let refused = match (&**key.get_ref(), value.get_ref()) {
+                ("address", DeValue::String(_)) => {
+                    match setting.kind.read(setting, value.get_ref()) {
+                        Ok(plain) => {
+                            address = Some(plain);
+                            continue;
+                        }
+                        Err(wrong) => format!("listen.address{}", wrong.0),
+                    }
+                }
+                ("proxy-protocol", DeValue::Boolean(is_on)) => {
+                    is_proxied = *is_on;
+                    continue;
+                }
                 ("address", other) => {
-                    let text = format!("listen.address: {LISTEN_FORM}, found {}", words(other));
-                    self.refuse(value.span(), text);
-                    address = Some("127.0.0.1:0".into());
+                    format!("listen.address: {LISTEN_FORM}, found {}", words(other))
                 }
                 ("proxy-protocol", other) => {
                     let found = words(other);
-                    let text =
-                        format!("listen.proxy-protocol: expected true or false, found {found}");
-                    self.refuse(value.span(), text);
+                    format!("listen.proxy-protocol: expected true or false, found {found}")
                 }
                 (other, _) => {
-                    let meant = did_you_mean(nearest(other, ["address", "proxy-protocol"]));
+                    let meant = did_you_mean(nearest(other, KEYS));
                     let text = format!("unknown key {} in listen{meant}", shown(other));
                     self.refuse(key.span(), text);
+                    continue;
                 }
-            }
+            };
+            self.refuse(value.span(), refused);
         }
-        let address = address.ok_or_else(|| ": a key address = ... is missing".to_owned())?;
-        Ok(match is_proxied {
-            true => Plain::Proxied(address),
-            false => Plain::Text(address),
-        })
+        if !table.contains_key("address") {
+            self.refuse(item.span(), "listen: a key address = ... is missing".into());
+        }
+        match address? {
+            Plain::Text(address) if is_proxied => Some(Plain::Proxied(address)),
+            plain => Some(plain),
+        }
     }
 
     /// A table of lines. At the top, those of all files add up.
@@ -391,7 +412,7 @@ fn unknown(section: &str, key: &str, value: &DeValue<'_>) -> String {
         Some(Setting {
             section: "", key, ..
         }) => format!("; did you mean {key} at the top of the file?"),
-        Some(Setting { section, key, .. }) => format!("; did you mean {key} in [{section}]?"),
+        Some(Setting { section, key, .. }) => format!("; did you mean [{section}] {key}?"),
         None => did_you_mean(here()),
     };
     format!("unknown key {key_shown}{place}{meant}")

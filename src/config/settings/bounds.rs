@@ -14,7 +14,8 @@ pub(super) const LIMITS: &[Row] = &[
     row("limits", "buffer-bytes", Bytes { least: 64 << 10, most: 1 << 40 }, |d| &mut d.config.turn.buffer_bytes_max,
         "What all connections own together beside their slots: heads, bodies, responses that wait to be sent. Over it, requests are answered with 503.")
         .option("buffer-bytes")
-        .default("1/16 of the machine's memory, 1M to 256M"),
+        .default("1/16 of the machine's memory, 1M to 256M")
+        .example("\"2M\""),
     row("limits", "requests", Count { least: 1, most: ANY }, |d| &mut d.config.limits.requests_max,
         "Requests on one connection; then it is closed in good order.")
         .option("requests"),
@@ -82,7 +83,8 @@ pub(super) const CACHE: &[Row] = &[
     row("cache", "bytes", Bytes { least: 0, most: 1 << 31 }, |d| &mut d.config.cache.bytes_max,
         "Memory for small files and for what is known of paths.")
         .option("cache-bytes")
-        .default("1/64 of the machine's memory, 256K to 12M"),
+        .default("1/64 of the machine's memory, 256K to 12M")
+        .example("\"512K\""),
     row("cache", "entries", Count { least: 0, most: 1 << 24 }, |d| &mut d.config.cache.entries_max,
         "Paths that are remembered.")
         .option("cache-entries"),

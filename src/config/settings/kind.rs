@@ -180,6 +180,9 @@ impl Kind {
                 }
                 Some(Plain::Text(text.to_owned()))
             }
+            Self::Listen if is_file && text.starts_with("unix:") && !text.starts_with("unix:/") => {
+                None
+            }
             Self::Text(_) | Self::List(_) | Self::Listen => Some(Plain::Text(text.to_owned())),
             Self::File | Self::Directory | Self::Map { .. } => None,
         };
@@ -281,15 +284,22 @@ pub(crate) fn seconds(text: &str) -> Option<Duration> {
 }
 
 /// A number of bytes as people write it.
-fn bytes(number: u64) -> String {
+pub(crate) fn amount(bytes: u64) -> String {
     let suffixes = [(30, 'G'), (20, 'M'), (10, 'K')];
-    let fitting = suffixes
-        .into_iter()
-        .find(|(shift, _)| number != 0 && number.trailing_zeros() >= *shift);
+    let mut suffixes = suffixes.into_iter();
+    let fitting = suffixes.find(|(shift, _)| bytes != 0 && bytes.trailing_zeros() >= *shift);
     match fitting {
-        Some((shift, suffix)) => format!("\"{}{suffix}\"", number >> shift),
-        None if i64::try_from(number).is_err() => quoted(&number.to_string()),
-        None => number.to_string(),
+        Some((shift, suffix)) => format!("{}{suffix}", bytes >> shift),
+        None => bytes.to_string(),
+    }
+}
+
+/// The same as TOML.
+fn bytes(number: u64) -> String {
+    let amount = amount(number);
+    match amount.parse::<i64>() {
+        Ok(_) => amount,
+        Err(_) => quoted(&amount),
     }
 }
 

@@ -11,11 +11,12 @@
 mod bounds;
 mod hosts;
 mod kind;
+pub mod pages;
 mod server;
 mod value;
 
 pub use kind::Kind;
-pub(crate) use kind::{LISTEN_FORM, key_of, number, quoted, words};
+pub(crate) use kind::{LISTEN_FORM, amount, key_of, number, quoted, words};
 pub use value::{Plain, Value};
 
 use super::draft::Draft;
@@ -290,12 +291,12 @@ pub fn find(section: &str, key: &str) -> Option<&'static Setting> {
     of_section(section).find(|setting| setting.key == key)
 }
 
-/// The settings of a section; those of `host` include what a host can have of its own.
+/// The settings of a section; behind those of `host` is what a host can have of its own.
 pub fn of_section(section: &str) -> impl Iterator<Item = &'static Setting> {
+    let own = SETTINGS.iter().filter(move |it| it.section == section);
     let is_host = section == "host";
-    SETTINGS
-        .iter()
-        .filter(move |setting| setting.section == section || is_host && setting.is_of_host)
+    let inherited = SETTINGS.iter().filter(move |it| is_host && it.is_of_host);
+    own.chain(inherited)
 }
 
 /// The setting of an option.

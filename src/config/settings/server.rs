@@ -114,7 +114,9 @@ pub(super) const CLIENTS: &[Row] = &[
 #[rustfmt::skip]
 pub(super) const SANDBOX: &[Row] = &[
     row("sandbox", "landlock", Word(&MODES), |d| &mut d.config.service.sandbox.landlock,
-        "Only the directories that the configuration names can be reached (landlock(7)). `required` refuses to start where the kernel cannot."),
+        "Only the directories that the configuration names can be reached (landlock(7)). `required` refuses to start where the kernel cannot.")
+        .option("landlock"),
     row("sandbox", "seccomp", Word(&MODES), |d| &mut d.config.service.sandbox.seccomp,
         "Only the system calls that a server makes are possible (seccomp(2)).")
+        .option("seccomp"),
 ];
