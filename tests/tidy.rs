@@ -47,7 +47,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     // Not part of the program.
     ("testing", &["conn", "handler", "http", "policy"]),
-    ("fuzzing", &["conn", "handler", "http", "plugin", "testing"]),
+    (
+        "fuzzing",
+        &["conn", "handler", "http", "plugin", "policy", "testing"],
+    ),
 ];
 
 /// Crates, and the only modules that may name them.

@@ -9,6 +9,7 @@ mod drive;
 mod error;
 mod events;
 mod figures;
+pub mod hosts;
 mod inner;
 mod ledger;
 mod service;
@@ -21,7 +22,7 @@ pub use service::Service;
 use crate::config::{Config, LISTENERS_MAX, Listen, Turn};
 use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
-use crate::files::{self, Site, Store};
+use crate::files::{self, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
@@ -189,7 +190,7 @@ impl Server {
         Self::start_with(Self::bind(&config)?, config, hooks, signals)
     }
 
-    /// Opens the root and starts the disk thread. `signals` come through the loop.
+    /// Opens the roots and starts the disk thread. `signals` come through the loop.
     ///
     /// # Errors
     /// Something of that is not possible; nothing is left behind.
@@ -199,8 +200,8 @@ impl Server {
         mut hooks: Box<dyn Extension>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
+        let hosts = hosts::prepare(&config)?;
         let Config {
-            site,
             mut cache,
             limits,
             mut turn,
@@ -208,8 +209,6 @@ impl Server {
             ..
         } = config;
         fit_descriptors(&mut turn, &mut cache);
-        let root = site.root.clone();
-        let site = Site::open(site).map_err(|error| Error::Root(root, error))?;
         let system = |what| move |error| Error::System(what, error);
         let poll = Poll::new().map_err(system("cannot make an epoll instance"))?;
         let disk = Disk::new(turn.disk_jobs_max, turn.connections_max)
@@ -232,7 +231,21 @@ impl Server {
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
         let now = clock::monotonic_ms();
-        let files = Store::new(Arc::new(site), cache, Arc::clone(&disk), now);
+        let files = Store::new(cache, Arc::clone(&disk), now);
+        let mut core = Core {
+            limits,
+            hooks,
+            handler: Static { files },
+            pool: Pool::default(),
+            stamp: Stamp::new(clock::unix_secs()),
+            now,
+            policy: Policy::default(),
+            journal: NoJournal,
+            ledger: Ledger::new(turn.buffer_bytes_max),
+            is_draining: false,
+            traffic: Traffic::default(),
+        };
+        core.set_hosts(hosts);
         Ok(Self {
             poll,
             doors,
@@ -240,19 +253,7 @@ impl Server {
             inners: Inners::default(),
             timers: Heap::new(),
             ready: VecDeque::new(),
-            core: Core {
-                limits,
-                hooks,
-                handler: Static { files },
-                pool: Pool::default(),
-                stamp: Stamp::new(clock::unix_secs()),
-                now,
-                policy: Policy::default(),
-                journal: NoJournal,
-                ledger: Ledger::new(turn.buffer_bytes_max),
-                is_draining: false,
-                traffic: Traffic::default(),
-            },
+            core,
             log: Log::new(Arc::clone(&disk)),
             disk,
             _worker: worker,
@@ -277,7 +278,8 @@ impl Server {
     /// What the kernel offers for the files, as found at start.
     #[must_use]
     pub fn features(&self) -> Features {
-        self.core.handler.files.features()
+        let files = &self.core.handler.files;
+        files.features(files.main_site())
     }
 
     /// The most connections that the descriptor limit allows.

@@ -332,7 +332,7 @@ fn plugins(
     threads::register_own();
     let mut settings = config.plugins.clone();
     settings.is_restarted = !is_first;
-    let plugins = Plugins::start(list, &config.site.root, settings, left_out);
+    let plugins = Plugins::start(list, settings, left_out);
     Ok(Box::new(plugins.map_err(server::Error::Plugins)?))
 }
 
