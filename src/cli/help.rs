@@ -49,10 +49,12 @@ The process
       --seccomp HOW          only a server's system calls  [best-effort]
 
 Logs
-      --access-log WHERE     off, stderr, syslog, ram:64K or a file  [off]
+      --access-log WHERE     off, stderr, syslog, syslog:SOCKET, ram:64K or a
+                             file  [off]
       --log-format FORMAT    common, combined, vcombined, json  [combined]
       --error-log WHERE      as --access-log  [stderr]
       --log-level LEVEL      error, warning, notice, info, debug  [notice]
+      --log-buffer N         bytes of lines that wait to be written  [64K]
 
 Timeouts, seconds
       --head-timeout N       for the head of a request; then 408  [10]

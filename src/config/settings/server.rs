@@ -6,6 +6,9 @@ use super::{Row, row};
 
 const ANY: u64 = u32::MAX as u64;
 
+/// Where lines of a log can go.
+const WHERE: &str = "off, stderr, syslog, syslog:SOCKET, ram:BYTES or the path of a file";
+
 #[rustfmt::skip]
 pub(super) const TOP: &[Row] = &[
     row("", "root", Directory, |d| &mut d.host().root,
@@ -75,20 +78,21 @@ pub(super) const TOP: &[Row] = &[
 
 #[rustfmt::skip]
 pub(super) const LOG: &[Row] = &[
-    row("log", "access", Text("off, stderr, syslog, ram:BYTES or the path of a file"), |d| &mut d.host().access,
-        "Where requests are noted: `\"off\"`, `\"stderr\"`, `\"syslog\"`, `\"ram:64K\"` for a ring in memory, which `swiftd -s log` prints, or a file.")
+    row("log", "access", Text(WHERE), |d| &mut d.host().access,
+        "Where requests are noted: `\"off\"`, `\"stderr\"`, `\"syslog\"` for /dev/log, `\"syslog:/PATH\"` for another socket, `\"ram:64K\"` for a ring in memory, which `swiftd -s log` prints, or a file.")
         .option("access-log").of_host(),
     row("log", "format", Word(&FORMATS), |d| &mut d.host().format,
         "How requests are noted: the Common Log Format, that with Referer and User-Agent, that with host and port before it, or an object of JSON a line.")
         .option("log-format").of_host(),
-    row("log", "error", Text("off, stderr, syslog, ram:BYTES or the path of a file"), |d| &mut d.config.logs.error,
+    row("log", "error", Text(WHERE), |d| &mut d.config.logs.error,
         "Where everything else is noted; the same kinds.")
         .option("error-log"),
     row("log", "level", Word(&LEVELS), |d| &mut d.config.logs.level,
         "What is worth less is not noted.")
         .option("log-level"),
     row("log", "buffer", Bytes { least: 4096, most: 64 << 20 }, |d| &mut d.config.logs.buffer_bytes_max,
-        "Lines of a log that wait for the disk; what is more is counted and dropped."),
+        "Lines of a log that wait for the disk; what is more is counted and dropped.")
+        .option("log-buffer"),
 ];
 
 #[rustfmt::skip]
