@@ -18,6 +18,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("files", &["conn", "disk", "handler", "http", "sys"]),
     ("config", &["conn", "files", "http", "policy", "sys"]),
     ("cli", &["config", "plugin", "sys"]),
+    ("clients", &["config", "conn"]),
     ("figures", &[]),
     (
         "plugin",
@@ -26,8 +27,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "config", "conn", "disk", "figures", "files", "handler", "http", "log", "plugin",
-            "policy", "sys",
+            "clients", "config", "conn", "disk", "figures", "files", "handler", "http", "log",
+            "plugin", "policy", "sys",
         ],
     ),
     ("supervisor", &["sys"]),

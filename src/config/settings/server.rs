@@ -17,7 +17,7 @@ pub(super) const TOP: &[Row] = &[
         .default("must be given")
         .example("\"/var/www/html\""),
     row("", "listen", Listen, |d| &mut d.config.listen,
-        "Where to listen: `\"IPV4:PORT\"`, `\"[IPV6]:PORT\"` or `\"unix:/PATH\"`, or a table `{ address = \"...\", proxy-protocol = true }` where a proxy begins each connection with a PROXY header. Port 0 takes a free one.")
+        "Where to listen: `\"IPV4:PORT\"`, `\"[IPV6]:PORT\"` or `\"unix:/PATH\"`, or a table `{ address = \"...\", proxy-protocol = true }` where a proxy begins each connection with a PROXY header. Port 0 takes a free one. On the command line, `ADDRESS,proxy` is such a table.")
         .short("listen", 'l'),
     row("", "index", List("file names without a slash"), |d| &mut d.host().index,
         "File names that stand for a directory; the first one that exists does.")
@@ -99,20 +99,30 @@ pub(super) const LOG: &[Row] = &[
 pub(super) const CLIENTS: &[Row] = &[
     row("clients", "connections", Count { least: 1, most: ANY }, |d| &mut d.config.clients.connections_max,
         "Connections of one client at the same time.")
+        .option("client-connections")
         .optional()
         .example("64"),
     row("clients", "requests-per-second", Count { least: 1, most: 1_000_000 }, |d| &mut d.config.clients.requests_per_second,
         "Requests of one client a second, in the long run; more is a 429.")
+        .option("client-rate")
         .optional()
         .example("20"),
     row("clients", "burst", Count { least: 1, most: 1_000_000 }, |d| &mut d.config.clients.burst,
-        "Requests that a client may make at once before the rate counts."),
+        "Requests that a client may make at once before the rate counts.")
+        .option("client-burst"),
+
     row("clients", "table", Count { least: 16, most: 1 << 20 }, |d| &mut d.config.clients.table_entries_max,
-        "Clients that are remembered. When the table is full, those that were quiet longest are forgotten."),
+        "Clients that are remembered. When the table is full, those that were quiet longest are forgotten.")
+        .option("client-table"),
+
     row("clients", "trusted-proxies", List("addresses and networks"), |d| &mut d.config.clients.trusted_proxies,
-        "Proxies that are believed when they say on whose behalf they ask, by `Forwarded`, `X-Forwarded-For` or the PROXY protocol: `\"127.0.0.1\"`, `\"10.0.0.0/8\"`, `\"2001:db8::/32\"`, and `\"unix\"` for whoever connects to a Unix socket."),
+        "Proxies that are believed when they say on whose behalf they ask, by `Forwarded`, `X-Forwarded-For` or the PROXY protocol: `\"127.0.0.1\"`, `\"10.0.0.0/8\"`, `\"2001:db8::/32\"`, and `\"unix\"` for whoever connects to a Unix socket.")
+        .option("trusted-proxy"),
+
     row("clients", "forwarded-field", Word(&FIELDS), |d| &mut d.config.clients.forwarded_field,
-        "The field that the trusted proxies write; no other is read."),
+        "The field that the trusted proxies write; no other is read.")
+        .option("forwarded-field"),
+
 ];
 
 #[rustfmt::skip]
