@@ -50,7 +50,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("testing", &["conn", "handler", "http", "policy"]),
     (
         "fuzzing",
-        &["conn", "handler", "http", "plugin", "policy", "testing"],
+        &[
+            "config", "conn", "handler", "http", "plugin", "policy", "testing",
+        ],
     ),
 ];
 

@@ -21,7 +21,7 @@ pub use error::Error;
 pub use service::Service;
 
 use crate::clients::Clients;
-use crate::config::{Config, LISTENERS_MAX, Listen, Turn};
+use crate::config::{Config, Listen, Turn};
 use crate::conn::{Context, End, Gate, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Store};
@@ -76,11 +76,6 @@ mod special {
     /// A sign of life is due.
     pub(super) const WATCHDOG: u32 = u32::MAX - 2;
 }
-
-const _: () = assert!(
-    LISTENERS_MAX <= key::SLOTS - key::DOORS,
-    "every listener that can be set has a key"
-);
 
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
 /// listeners, root, the files that are open for a moment.
