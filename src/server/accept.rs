@@ -5,8 +5,9 @@
 //! connection limit is reached, accepting pauses until a connection ends or a timer fires; no new
 //! edge would come.
 
-use super::{Server, Share, special};
+use super::{Server, Share, key, special};
 use crate::clients::Place;
+use crate::config::LISTENERS_MAX;
 use crate::conn::{Connection, Why};
 use crate::sys::socket::{self, Listener};
 use std::io;
@@ -22,6 +23,11 @@ pub(super) struct Door {
     /// Each of its connections begins with the header of a trusted proxy.
     pub(super) is_proxied: bool,
 }
+
+const _: () = assert!(
+    LISTENERS_MAX <= key::SLOTS - key::DOORS,
+    "every listener that can be set has a key"
+);
 
 /// How long accepting pauses when no connection ends, milliseconds.
 const PAUSE_MS: u64 = 500;
