@@ -81,6 +81,10 @@ const OPTIONS: &[&str] = &[
     "reload",
     "plugin-hang",
     "avoid",
+    "user",
+    "chroot",
+    "pid-file",
+    "daemon",
     "check-plugin",
     "init",
     "help",
@@ -88,7 +92,7 @@ const OPTIONS: &[&str] = &[
 ];
 
 /// Options that take no value.
-const FLAGS: &[&str] = &["plugin-optional", "supervise", "init"];
+const FLAGS: &[&str] = &["plugin-optional", "supervise", "init", "daemon"];
 
 /// Reads the command line, the program's name first. A configuration file that it names is not
 /// read here: see [`Command::config_file`].
@@ -170,6 +174,9 @@ pub fn parse_over(
             "trusted-proxy" => proxies.push(clients::proxy(&value)?),
             "index" => index_names.push(index_name(&value)?),
             "temp-dir" => config.temporary = value.into(),
+            "user" => set_user(&mut config, &value)?,
+            "chroot" => config.service.chroot = Some(value.into()),
+            "pid-file" => config.service.pid_file = Some(value.into()),
             "check-plugin" => trial.checked = Some(file("check-plugin", value)?),
             "avoid" => avoid(&mut config, &value)?,
             "config" => config.plugins.config_file = Some(file("config", value)?),
@@ -349,6 +356,22 @@ fn set_root(root: &mut Option<PathBuf>, given: OsString) -> Result<(), Error> {
         return Err(Error("the directory's name is empty; try: swiftd .".into()));
     }
     *root = Some(given.into());
+    Ok(())
+}
+
+fn set_user(config: &mut Config, value: &OsStr) -> Result<(), Error> {
+    let text = value.to_string_lossy();
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (&*text, None),
+    };
+    if user.is_empty() || group == Some("") {
+        return Err(Error(format!(
+            "--user {text:?}: expected USER or USER:GROUP"
+        )));
+    }
+    config.service.user = Some(user.to_owned());
+    config.service.group = group.map(str::to_owned);
     Ok(())
 }
 

@@ -82,6 +82,12 @@ Plugins
       --check-plugin FILE    say whether this server would load FILE, and end
       --init                 also begin and end it, for --check-plugin
 
+Service
+      --user USER[:GROUP]    whom it becomes if root has started it
+      --chroot DIR           what becomes its root directory
+      --pid-file FILE        where its number is kept, and locked
+      --daemon               go into the background when it serves
+
 Other
       --avoid FEATURE        do without a feature of the kernel; repeatable:
                              openat2, resolve-cached, nowait, cachestat

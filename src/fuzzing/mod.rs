@@ -14,6 +14,7 @@ mod message;
 mod plugin_config;
 mod proxy_header;
 mod responses;
+mod rules;
 mod script;
 mod selection;
 

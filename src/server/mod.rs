@@ -10,18 +10,21 @@ mod drive;
 mod error;
 mod events;
 mod figures;
+pub mod hosts;
 mod inner;
 mod ledger;
+mod service;
 mod slots;
 mod tend;
 
 pub use error::Error;
+pub use service::Service;
 
 use crate::clients::Clients;
 use crate::config::{Config, Listen, Turn};
 use crate::conn::{Context, End, Gate, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
-use crate::files::{self, Site, Store};
+use crate::files::{self, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
@@ -70,6 +73,8 @@ mod special {
     pub(super) const RESUME: u32 = u32::MAX;
     /// The time to stop in good order is over.
     pub(super) const STOP: u32 = u32::MAX - 1;
+    /// A sign of life is due.
+    pub(super) const WATCHDOG: u32 = u32::MAX - 2;
 }
 
 /// How many listeners there may be.
@@ -105,6 +110,7 @@ pub struct Server {
     next_complaint: u64,
     should_stop: Arc<AtomicBool>,
     is_stopped: bool,
+    service: Service,
 }
 
 /// What every connection is lent.
@@ -191,7 +197,7 @@ impl Server {
         Self::start_with(Self::bind(&config)?, config, hooks, signals)
     }
 
-    /// Opens the root and starts the disk thread. `signals` come through the loop.
+    /// Opens the roots and starts the disk thread. `signals` come through the loop.
     ///
     /// # Errors
     /// Something of that is not possible; nothing is left behind.
@@ -201,8 +207,8 @@ impl Server {
         mut hooks: Box<dyn Extension>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
+        let hosts = hosts::prepare(&config)?;
         let Config {
-            site,
             mut cache,
             limits,
             mut turn,
@@ -213,8 +219,6 @@ impl Server {
         } = config;
         client_bounds.check(&listen).map_err(Error::Clients)?;
         fit_descriptors(&mut turn, &mut cache);
-        let root = site.root.clone();
-        let site = Site::open(site).map_err(|error| Error::Root(root, error))?;
         let system = |what| move |error| Error::System(what, error);
         let poll = Poll::new().map_err(system("cannot make an epoll instance"))?;
         let disk = Disk::new(turn.disk_jobs_max, turn.connections_max)
@@ -237,7 +241,22 @@ impl Server {
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
         let now = clock::monotonic_ms();
-        let files = Store::new(Arc::new(site), cache, Arc::clone(&disk), now);
+        let files = Store::new(cache, Arc::clone(&disk), now);
+        let mut core = Core {
+            limits,
+            hooks,
+            handler: Static { files },
+            pool: Pool::default(),
+            stamp: Stamp::new(clock::unix_secs()),
+            now,
+            policy: Policy::default(),
+            clients: Clients::default(),
+            journal: NoJournal,
+            ledger: Ledger::new(turn.buffer_bytes_max),
+            is_draining: false,
+            traffic: Traffic::default(),
+        };
+        core.set_hosts(hosts);
         let mut server = Self {
             poll,
             doors,
@@ -245,20 +264,7 @@ impl Server {
             inners: Inners::default(),
             timers: Heap::new(),
             ready: VecDeque::new(),
-            core: Core {
-                limits,
-                hooks,
-                handler: Static { files },
-                pool: Pool::default(),
-                stamp: Stamp::new(clock::unix_secs()),
-                now,
-                policy: Policy::default(),
-                clients: Clients::default(),
-                journal: NoJournal,
-                ledger: Ledger::new(turn.buffer_bytes_max),
-                is_draining: false,
-                traffic: Traffic::default(),
-            },
+            core,
             log: Log::new(Arc::clone(&disk)),
             disk,
             _worker: worker,
@@ -272,6 +278,7 @@ impl Server {
             next_complaint: 0,
             should_stop: Arc::new(AtomicBool::new(false)),
             is_stopped: false,
+            service: Service::default(),
         };
         server.set_clients(&client_bounds);
         Ok(server)
@@ -285,7 +292,8 @@ impl Server {
     /// What the kernel offers for the files, as found at start.
     #[must_use]
     pub fn features(&self) -> Features {
-        self.core.handler.files.features()
+        let files = &self.core.handler.files;
+        files.features(files.main_site())
     }
 
     /// The most connections that the descriptor limit allows.
