@@ -125,11 +125,11 @@ impl Connection {
             }
             Ok(None) => return Step::Wait,
             Err(error) => {
-                let is_for_head = parse::is_for_head(input.rest());
-                return Step::To(self.refuse_head(error, is_for_head, cx));
+                return Step::To(self.refuse_head(error, input.rest(), cx));
             }
         };
         let mut exchange = cx.pool.take_exchange();
+        exchange.began = cx.now;
         let request = &mut exchange.request;
         request.head.extend_from_slice(&input.rest()[..head_bytes]);
         let parsed = parse::parse(request, &cx.limits.head);
@@ -281,6 +281,7 @@ impl Connection {
 
     fn response_end(&mut self, input: &Input<'_>, cx: &mut Context<'_>) -> Step {
         let mut exchange = self.exchange.take().expect(HAS_EXCHANGE);
+        self.note(&exchange, Why::Done, cx);
         finish(&mut exchange, Why::Done, cx);
         cx.pool.give_exchange(exchange);
         if self.flags.ends {

@@ -100,7 +100,7 @@ impl Connection {
 }
 
 /// Whether a response has content that is sent, by its request and its status.
-fn has_content(exchange: &Exchange) -> bool {
+pub(super) fn has_content(exchange: &Exchange) -> bool {
     exchange.request.method != Method::Head && exchange.response.status.allows_body()
 }
 

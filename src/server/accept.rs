@@ -6,6 +6,7 @@
 //! edge would come.
 
 use super::{Server, Share, special};
+use crate::config::Level;
 use crate::conn::{Connection, Why};
 use crate::sys::socket::{self, Listener};
 use std::io;
@@ -124,9 +125,10 @@ impl Server {
         if self.core.now >= self.next_complaint {
             self.next_complaint = self.core.now + COMPLAINT_MS;
             let count = self.slots.len();
-            self.log.error(format_args!(
-                "{why} ({count} connections); new ones have to wait"
-            ));
+            self.log.write(
+                Level::Warning,
+                format_args!("{why} ({count} connections); new ones have to wait"),
+            );
         }
     }
 }

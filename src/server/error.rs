@@ -1,5 +1,6 @@
 //! Why a server could not be started: what was being done, to what, and how to mend it.
 
+use crate::log;
 use crate::sys::socket::Address;
 use std::fmt;
 use std::io;
@@ -14,6 +15,8 @@ pub enum Error {
     Listen(Address, io::Error),
     /// A plugin, or the list of them, cannot be used; what plugins said comes first.
     Plugins(String),
+    /// A log cannot be opened.
+    Log(log::Error),
     /// The process lacks something.
     System(&'static str, io::Error),
 }
@@ -36,6 +39,7 @@ impl fmt::Display for Error {
                 }
             }
             Self::Plugins(why) => f.write_str(why),
+            Self::Log(error) => error.fmt(f),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;
                 let is_unix = matches!(address, Address::Unix(_));

@@ -15,15 +15,15 @@ mod tend;
 
 pub use error::Error;
 
-use crate::config::{Config, Listen, Turn};
+use crate::config::{Config, Destination, Listen, Turn};
 use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
-use crate::log::Log;
+use crate::log::{self, Log};
 use crate::plugin::{Extension, Keys};
-use crate::policy::Policy;
+use crate::policy::{Host, Hosts, Policy};
 use crate::sys::clock;
 use crate::sys::crash;
 use crate::sys::file::Features;
@@ -109,7 +109,10 @@ struct Core {
     stamp: Stamp,
     now: u64,
     policy: Policy,
-    journal: NoJournal,
+    /// The logs, for those who note requests.
+    journal: Log,
+    /// Inner requests are nobody's but the plugin's that made them.
+    no_journal: NoJournal,
     is_draining: bool,
     traffic: Traffic,
 }
@@ -126,14 +129,20 @@ impl Core {
             id,
             origin,
             policy: &self.policy,
-            journal: &mut self.journal,
+            journal: if id.slot < inner::FIRST_SLOT {
+                &mut self.journal
+            } else {
+                &mut self.no_journal
+            },
             is_draining: self.is_draining,
         }
     }
 
     fn set_clock(&mut self) {
         self.now = clock::monotonic_ms();
-        self.stamp.set(clock::unix_secs());
+        let unix_secs = clock::unix_secs();
+        self.stamp.set(unix_secs);
+        self.journal.set_clock(self.now, unix_secs);
         self.handler.files.set_now(self.now);
     }
 }
@@ -188,6 +197,8 @@ impl Server {
         mut hooks: Box<dyn Extension>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
+        let logs = log::prepare(&config).map_err(Error::Log)?;
+        let policy = policy(&config);
         let Config {
             site,
             mut cache,
@@ -221,6 +232,8 @@ impl Server {
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
         let now = clock::monotonic_ms();
+        let log = Log::new(Arc::clone(&disk), logs, now, clock::unix_secs())
+            .map_err(system("cannot start the thread of the logs"))?;
         let files = Store::new(Arc::new(site), cache, Arc::clone(&disk), now);
         Ok(Self {
             poll,
@@ -236,12 +249,13 @@ impl Server {
                 pool: Pool::default(),
                 stamp: Stamp::new(clock::unix_secs()),
                 now,
-                policy: Policy::default(),
-                journal: NoJournal,
+                policy,
+                journal: log.clone(),
+                no_journal: NoJournal,
                 is_draining: false,
                 traffic: Traffic::default(),
             },
-            log: Log::new(Arc::clone(&disk)),
+            log,
             disk,
             _worker: worker,
             signals,
@@ -331,7 +345,11 @@ impl Server {
         if !self.ready.is_empty() || self.can_accept() {
             return Some(Duration::ZERO);
         }
-        let due = [self.timers.next_deadline(), self.core.hooks.due()];
+        let due = [
+            self.timers.next_deadline(),
+            self.core.hooks.due(),
+            self.log.due(),
+        ];
         let due = due.into_iter().flatten().min()?;
         if due <= self.core.now {
             return Some(Duration::ZERO);
@@ -410,6 +428,25 @@ impl Server {
     }
 }
 
+/// What holds for requests.
+fn policy(config: &Config) -> Policy {
+    let log = config.rules.access_log.as_ref();
+    let host = Host {
+        // One that is off costs no more than none.
+        access_log: log
+            .filter(|log| log.destination != Destination::Off)
+            .map(|_| 0),
+        ..Host::default()
+    };
+    Policy {
+        hosts: Hosts {
+            default: Arc::new(host),
+            ..Hosts::default()
+        },
+        ..Policy::default()
+    }
+}
+
 /// Raises the limit of descriptors as far as they may be needed, and lowers what may be needed to
 /// what is granted: of a small number the cache gets a quarter.
 fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
@@ -451,9 +488,9 @@ impl Drop for Server {
         }
         self.stop_inner();
         self.core.hooks.stop();
-        for line in self.core.hooks.take_lines() {
-            self.log.error(format_args!("{line}"));
+        for (level, line) in self.core.hooks.take_lines() {
+            self.log.write(level, format_args!("{line}"));
         }
-        self.log.flush();
+        self.log.finish();
     }
 }

@@ -6,6 +6,7 @@
 //! with `unsafe` are listed in tests/tidy.rs.
 
 pub mod abi;
+pub mod append;
 pub mod beneath;
 pub mod child;
 pub mod clock;
@@ -27,6 +28,7 @@ pub mod small_file;
 pub mod socket;
 pub mod spool;
 pub mod supervise;
+pub mod syslog;
 mod table;
 pub mod threads;
 #[cfg(keeps_thread_locals)]
