@@ -1,5 +1,6 @@
 //! The command line.
 
+mod logs;
 mod plugins;
 mod request;
 
@@ -128,6 +129,14 @@ Limits, bytes (suffixes K, M, G) or numbers
       --cache-trust N        milliseconds until a path is checked again  [1000]
       --small-file N         kept in memory up to this size  [16K]
 
+Logs
+      --access-log DEST      off, stderr, syslog, syslog:SOCKET, ram:SIZE or a
+                             file  [off]
+      --log-format FORMAT    common, combined, vcombined, json  [combined]
+      --error-log DEST       as for --access-log  [stderr]
+      --log-level LEVEL      error, warning, notice, info, debug  [notice]
+      --log-buffer N         bytes of lines that wait to be written  [64K]
+
 Plugins
       --config FILE          TOML: plugins = \"FILE\", tables [plugin.NAME];
                              what is said here wins over it
@@ -190,6 +199,11 @@ const OPTIONS: &[&str] = &[
     "cache-files",
     "cache-trust",
     "small-file",
+    "access-log",
+    "log-format",
+    "error-log",
+    "log-level",
+    "log-buffer",
     "config",
     "plugins",
     "set",
@@ -279,6 +293,10 @@ pub fn parse_over(
             "config" => config.plugins.config_file = Some(file("config", value)?),
             "plugins" => config.plugins.file = Some(file("plugins", value)?),
             "set" => config.plugins.override_value(plugin_value(&value)?),
+            "access-log" => logs::set_access(&mut config, &value)?,
+            "log-format" => logs::set_format(&mut config, &value)?,
+            "error-log" => config.logs.error = logs::destination(&name, &value)?,
+            "log-level" => config.logs.level = logs::level(&value)?,
             "plugin-trial" => config.plugins.try_load = on_or_off("plugin-trial", &value)?,
             "try-plugin" => trial.file = Some(file("try-plugin", value)?),
             "reload" => trial.set_reload(&value)?,
@@ -340,6 +358,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         cache,
         site,
         plugins,
+        logs,
         ..
     } = config;
     match name {
@@ -366,6 +385,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         "cache-entries" => cache.entries_max = given.number(0, 1 << 24)? as usize,
         "cache-files" => cache.descriptors_max = given.number(0, 1 << 20)? as usize,
         "cache-trust" => cache.trust = Duration::from_millis(given.number(0, 3_600_000)?),
+        "log-buffer" => logs.buffer_bytes_max = given.number(4096, 1 << 30)? as usize,
         "small-file" => site.small_bytes_max = given.number(0, 1 << 20)? as usize,
         _ => return Err(unknown(name)),
     }
