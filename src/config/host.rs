@@ -1,7 +1,7 @@
 //! What the operator sets for a host: its site, its paths, its log.
 
 use super::Config;
-use super::logs::AccessLog;
+use super::logs::{AccessLog, Destination};
 use crate::files;
 use crate::policy::{FieldRule, HostName, Redirect};
 use std::path::PathBuf;
@@ -40,6 +40,7 @@ impl Config {
         for log in std::iter::once(&self.rules)
             .chain(hosts)
             .filter_map(|rules| rules.access_log.as_ref())
+            .filter(|log| log.destination != Destination::Off)
         {
             if !logs.contains(log) {
                 logs.push(log.clone());

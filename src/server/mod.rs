@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod figures;
 mod inner;
+mod ledger;
 mod slots;
 mod tend;
 
@@ -35,6 +36,7 @@ use accept::Door;
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
+use ledger::Ledger;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
@@ -113,6 +115,7 @@ struct Core {
     journal: Log,
     /// Inner requests are nobody's but the plugin's that made them.
     no_journal: NoJournal,
+    ledger: Ledger,
     is_draining: bool,
     traffic: Traffic,
 }
@@ -134,6 +137,7 @@ impl Core {
             } else {
                 &mut self.no_journal
             },
+            is_short: self.ledger.is_short(),
             is_draining: self.is_draining,
         }
     }
@@ -252,6 +256,7 @@ impl Server {
                 policy,
                 journal: log.clone(),
                 no_journal: NoJournal,
+                ledger: Ledger::new(turn.buffer_bytes_max),
                 is_draining: false,
                 traffic: Traffic::default(),
             },
@@ -376,6 +381,9 @@ impl Server {
             let (id, why) = (slot.id(index), slot.connection.why());
             self.core.hooks.handle_close(id, why);
         }
+        if let Some(slot) = self.slots.get_mut(index) {
+            self.core.ledger.discount(slot.owned_bytes);
+        }
         self.slots.remove(index);
     }
 
@@ -395,6 +403,9 @@ impl Server {
                 budget: self.turn.bytes_max,
             },
         );
+        self.core
+            .ledger
+            .count(&mut slot.owned_bytes, &slot.connection);
         if share != Share::IsOver && !slot.is_registered {
             let key = key::SLOTS + index as usize;
             match self.poll.add(slot.socket.as_fd(), key) {
