@@ -291,6 +291,12 @@ impl Disk {
         }
     }
 
+    /// The next batch of a log, if nobody works on them.
+    #[cfg(test)]
+    pub(crate) fn take_log_for_test(&self) -> Option<Job> {
+        self.lock().logs.pop_front()
+    }
+
     fn work(&self, temporary: &Path, null: &OwnedFd) {
         threads::register_own();
         while let Some(job) = self.next_job() {

@@ -13,6 +13,8 @@ mod deadlines;
 mod files;
 #[path = "conformance/hooks.rs"]
 mod hooks;
+#[path = "conformance/notes.rs"]
+mod notes;
 #[path = "conformance/persistence.rs"]
 mod persistence;
 #[path = "conformance/ranges.rs"]

@@ -124,7 +124,11 @@ impl Connection {
                 return Step::To(State::Close);
             }
             // What is kept until the rest comes is memory.
-            Ok(None) if cx.is_short => return Step::To(self.refuse_for_memory(cx)),
+            Ok(None) if cx.is_short => {
+                let next = self.refuse_for_memory(cx);
+                self.keep_request_line(input.rest(), cx);
+                return Step::To(next);
+            }
             Ok(None) => return Step::Wait,
             Err(error) => {
                 return Step::To(self.refuse_head(error, input.rest(), cx));

@@ -5,7 +5,7 @@
 
 use super::{
     Append, Context, Deadline, End, Exchange, Limits, Output, Piece, Point, RequestBody, State,
-    Wait, Why, journal,
+    Wait, Why,
 };
 use crate::http::parse::{self, Scan};
 use crate::http::{Error, Method, Status};
@@ -410,16 +410,12 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> State {
         let next = self.refuse(error.status(), cx);
-        let Some(exchange) = &mut self.exchange else {
-            return next;
-        };
-        if parse::is_for_head(input) {
+        if parse::is_for_head(input)
+            && let Some(exchange) = &mut self.exchange
+        {
             exchange.request.method = Method::Head;
         }
-        if cx.policy.hosts.default.access_log.is_some() {
-            let line = journal::request_line(input);
-            exchange.request.head.extend_from_slice(line);
-        }
+        self.keep_request_line(input, cx);
         next
     }
 

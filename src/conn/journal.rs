@@ -91,12 +91,17 @@ impl Connection {
             duration_ms: cx.now.saturating_sub(exchange.began),
         });
     }
-}
 
-/// As much of a head that is not complete as its request line can be, for the journal.
-pub(super) fn request_line(input: &[u8]) -> &[u8] {
-    let end = input.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
-    &input[..end.unwrap_or(input.len()).min(LINE_BYTES_MAX)]
+    /// Keeps what the journal wants to know of a head that is not complete.
+    pub(super) fn keep_request_line(&mut self, input: &[u8], cx: &Context<'_>) {
+        if cx.policy.hosts.default.access_log.is_some()
+            && let Some(exchange) = &mut self.exchange
+        {
+            let end = input.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            let line = &input[..end.unwrap_or(input.len()).min(LINE_BYTES_MAX)];
+            exchange.request.head.extend_from_slice(line);
+        }
+    }
 }
 
 /// What is kept of it, bytes: what a log would cut is not copied, and a log shows that it was cut.

@@ -15,7 +15,7 @@ pub(super) const GATHER_MS: u64 = 250;
 
 /// How soon writing is tried again after it failed, milliseconds: a disk that is full or broken does
 /// not recover sooner, and a reader that is slow does.
-const PAUSE_MS: u64 = 5_000;
+const PAUSE_MS: u64 = 1_000;
 const SHORT_PAUSE_MS: u64 = 200;
 
 /// How often the same trouble of a log is told, milliseconds.
@@ -92,12 +92,16 @@ pub(super) struct Channel {
     target: Target,
     lines: Vec<u8>,
     under_way_bytes: usize,
+    under_way_count: u64,
     pub(super) bytes_max: usize,
     /// When the lines are to be written; `u64::MAX`: there are none.
     due: u64,
     /// Not before this, after a failure.
     paused_until: u64,
+    /// The operator has been told so.
     is_failing: bool,
+    /// The last batch was refused, and not for want of room at the reader's.
+    is_broken: bool,
     next_tell: u64,
     dropped_count: u64,
     next_tell_loss: u64,
@@ -120,10 +124,12 @@ impl Channel {
             target,
             lines: Vec::new(),
             under_way_bytes: 0,
+            under_way_count: 0,
             bytes_max,
             due: u64::MAX,
             paused_until: 0,
             is_failing: false,
+            is_broken: false,
             next_tell: 0,
             dropped_count: 0,
             next_tell_loss: 0,
@@ -204,13 +210,15 @@ impl Channel {
         };
         let is_wanted = !self.lines.is_empty() || self.reopens || self.successor.is_some();
         let is_due = self.due.max(self.paused_until) <= now;
-        if !is_wanted || !(is_due || is_forced) {
+        let is_tried = is_forced && !self.is_broken;
+        if !is_wanted || !(is_due || is_tried) {
             return None;
         }
         let sink = sink.take()?;
         let lines = mem::take(&mut self.lines);
         self.due = u64::MAX;
         self.under_way_bytes = lines.len();
+        self.under_way_count = count_lines(&lines);
         Some(Batch {
             log: Some(self.id),
             sink,
@@ -256,9 +264,11 @@ impl Channel {
         if outcome.lost_count > 0 {
             self.lose(outcome.lost_count, now);
         }
+        self.is_broken = false;
         match outcome.result {
             Err(error) => {
                 let is_slow = error.kind() == io::ErrorKind::WouldBlock;
+                self.is_broken = !is_slow;
                 let pause = if is_slow { SHORT_PAUSE_MS } else { PAUSE_MS };
                 self.paused_until = now + pause;
                 if now >= self.next_tell {
@@ -309,19 +319,25 @@ impl Channel {
         }
     }
 
-    /// Whether lines wait or are under way.
+    /// The server ends: what was refused before is tried once more.
+    pub(super) fn begin_end(&mut self) {
+        self.is_broken = false;
+    }
+
+    /// Whether lines are under way, or wait and may be taken.
     pub(super) fn is_busy(&self) -> bool {
         match &self.target {
-            Target::Sink(sink) => sink.is_none() || !self.lines.is_empty(),
+            Target::Sink(None) => true,
+            Target::Sink(Some(_)) => !self.lines.is_empty() && !self.is_broken,
             _ => false,
         }
     }
 
-    /// How many lines wait or may be under way.
+    /// How many lines have not been written.
     pub(super) fn pending_count(&self) -> u64 {
-        let is_under_way = matches!(self.target, Target::Sink(None));
         match &self.target {
-            Target::Sink(_) => count_lines(&self.lines) + u64::from(is_under_way),
+            Target::Sink(None) => count_lines(&self.lines) + self.under_way_count,
+            Target::Sink(Some(_)) => count_lines(&self.lines),
             _ => 0,
         }
     }

@@ -212,6 +212,9 @@ impl Log {
     pub fn finish(&self) {
         let mut book = self.0.borrow_mut();
         let deadline = Instant::now() + END_PATIENCE;
+        for channel in book.channels() {
+            channel.begin_end();
+        }
         loop {
             for reply in book.take_replies() {
                 if let Reply::Logged(outcome) = reply {
@@ -366,7 +369,7 @@ impl Book {
             News::Fails(error) => (
                 Level::Error,
                 format!(
-                    "cannot write the {name}: {error}; trying again every 5 s, lines are dropped when the buffer is full"
+                    "cannot write the {name}: {error}; trying again every second, lines are dropped when the buffer is full"
                 ),
             ),
             News::Works => (Level::Notice, format!("the {name} is written again")),
@@ -416,3 +419,6 @@ impl Book {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

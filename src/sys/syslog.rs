@@ -18,7 +18,8 @@ const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// What every owner takes (RFC 3164 §4.1).
 const SMALL_BYTES: usize = 1024;
 
-/// The system's log. It is connected when there is something to say.
+/// The system's log. It is connected at once, as long as there are descriptors; if it is not there
+/// yet, when there is something to say.
 #[derive(Debug)]
 pub struct Syslog {
     path: PathBuf,
@@ -26,19 +27,13 @@ pub struct Syslog {
 }
 
 impl Syslog {
-    /// The log behind the socket at `path`; nothing is connected yet.
+    /// The log behind the socket at `path`.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            socket: None,
+            socket: open(path).ok(),
         }
-    }
-
-    /// Where its socket is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Sends one message, and connects anew if the log has been restarted.
