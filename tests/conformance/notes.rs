@@ -13,6 +13,9 @@ use swiftd::testing::Peer;
 /// Request line, status, bytes of content, milliseconds.
 type Seen = (String, u16, u64, u64);
 
+/// A request, and the lines that it makes.
+type Row = (String, &'static [(&'static str, u16, u64)]);
+
 /// Keeps what it is told.
 struct Book(Rc<RefCell<Vec<Seen>>>);
 
@@ -44,17 +47,17 @@ fn peer() -> (Peer<NoHooks>, Rc<RefCell<Vec<Seen>>>) {
 
 #[test]
 fn each_request_is_noted_once_however_it_is_answered() {
-    let a = A.body.len() as u64;
-    let whole = "GET /a.txt HTTP/1.1";
-    let table: &[(String, &[(&str, u16, u64)])] = &[
-        (get("/a.txt", &[]), &[(whole, 200, a)]),
-        (get("/a.txt", &[]).repeat(3), &[(whole, 200, a); 3]),
+    const A_BYTES: u64 = A.body.len() as u64;
+    const WHOLE: &str = "GET /a.txt HTTP/1.1";
+    let table: &[Row] = &[
+        (get("/a.txt", &[]), &[(WHOLE, 200, A_BYTES)]),
+        (get("/a.txt", &[]).repeat(3), &[(WHOLE, 200, A_BYTES); 3]),
         (
             request("HEAD", "/a.txt", &[]),
             &[("HEAD /a.txt HTTP/1.1", 200, 0)],
         ),
-        (get("/a.txt", &["Range: bytes=1-3"]), &[(whole, 206, 3)]),
-        (get("/a.txt", &["If-None-Match: *"]), &[(whole, 304, 0)]),
+        (get("/a.txt", &["Range: bytes=1-3"]), &[(WHOLE, 206, 3)]),
+        (get("/a.txt", &["If-None-Match: *"]), &[(WHOLE, 304, 0)]),
         (
             get("/large.bin", &[]),
             &[("GET /large.bin HTTP/1.1", 200, LARGE_BYTES)],

@@ -118,7 +118,8 @@ fn a_stream_works_too() {
     server.finish(1);
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
-    let messages: Vec<_> = text.split_terminator('\0').collect();
+    let messages = text.split_terminator('\0');
+    let messages: Vec<_> = messages.filter(|it| !it.contains("/.nothing")).collect();
     assert_eq!(messages.len(), 2);
     assert!(messages[1].starts_with("<190>") && messages[1].contains("/a.txt?2 "));
 }
