@@ -15,7 +15,9 @@
 //! | [`files`] | which files there are: the site on disk and the cache | `sys`, `disk` |
 //! | [`disk`] | the helper thread for whatever could wait for a disk | `sys` |
 //! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
+//! | [`clients`] | what each client has: connections, requests a second | nothing |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
+//! | [`startup`] | from a configuration to a server: the order of everything before the first turn | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
@@ -30,6 +32,7 @@
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod conn;
 pub mod disk;
@@ -43,6 +46,7 @@ pub mod log;
 pub mod plugin;
 pub mod policy;
 pub mod server;
+pub mod startup;
 pub mod supervisor;
 pub mod sys;
 #[doc(hidden)]

@@ -219,6 +219,7 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::MediaType;
     use crate::http::representation::{Content, Identity, Modified};
 
     fn file(content: Content, bytes: u64) -> Arc<Representation> {
@@ -236,7 +237,7 @@ mod tests {
         Arc::new(Representation::new(
             identity,
             content,
-            "text/plain",
+            MediaType::Known(&"text/plain"),
             None,
             false,
         ))

@@ -62,8 +62,8 @@ struct Book {
 /// What the indices of some hosts stand for.
 #[derive(Debug)]
 struct Indices {
-    /// The number of the first of these hosts.
-    first_host: u32,
+    /// The first configuration that they are of.
+    epoch: u32,
     /// By index, the id of the channel.
     channels: Vec<u32>,
 }
@@ -119,9 +119,8 @@ impl Log {
         book.level = prepared.level;
         let (destination, sink) = prepared.error;
         book.set_error(destination, sink, prepared.bytes_max);
-        let named = hosts.named.iter().map(|(_, host)| host.id);
-        let first_host = named.fold(hosts.default.id, u32::min);
-        book.set_access(prepared.access, prepared.bytes_max, first_host);
+        let epoch = hosts.default.epoch;
+        book.set_access(prepared.access, prepared.bytes_max, epoch);
         book.flush(false);
     }
 
@@ -263,7 +262,7 @@ impl Book {
     }
 
     fn note(&mut self, note: &Note<'_>) {
-        let of_host = |indices: &&Indices| note.host.id >= indices.first_host;
+        let of_host = |indices: &&Indices| note.host.epoch >= indices.epoch;
         let indices = self.indices.iter().rev().find(of_host);
         // A host that is older than what is remembered: its logs were most likely these.
         let indices = indices.or(self.indices.first());

@@ -76,12 +76,12 @@ impl Book {
         }
     }
 
-    /// The requests of the hosts from `first_host` on go there from now on.
+    /// The requests of hosts of the configurations from `epoch` on go there.
     pub(super) fn set_access(
         &mut self,
         logs: Vec<(AccessLog, Option<Sink>)>,
         bytes_max: usize,
-        first_host: u32,
+        epoch: u32,
     ) {
         let now = self.clock.now;
         let mut channels = Vec::new();
@@ -111,10 +111,7 @@ impl Book {
         {
             return;
         }
-        self.indices.push(Indices {
-            first_host,
-            channels,
-        });
+        self.indices.push(Indices { epoch, channels });
         if self.indices.len() > INDICES_MAX {
             self.indices.remove(0);
         }

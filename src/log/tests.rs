@@ -26,24 +26,22 @@ fn start(config: &Config) -> (Log, Arc<Disk>) {
     (log, disk)
 }
 
-fn hosts(id: u32) -> Hosts {
-    Hosts {
-        default: Arc::new(Host {
-            id,
-            access_log: Some(0),
-            ..Host::default()
-        }),
-        ..Hosts::default()
-    }
+fn hosts(epoch: u32) -> Hosts {
+    let host = Host {
+        epoch,
+        access_log: Some(0),
+        ..Host::default()
+    };
+    Hosts::new(Arc::new(host), std::iter::empty())
 }
 
-/// Notes a request of a host of this number.
-fn note(log: &Log, target: &str, host: u32) {
+/// Notes a request of a host of this configuration.
+fn note(log: &Log, target: &str, epoch: u32) {
     let mut exchange = Exchange::default();
     let head = format!("GET {target} HTTP/1.1\r\n\r\n");
     exchange.request.head = head.into_bytes();
     let host = Host {
-        id: host,
+        epoch,
         ..Host::default()
     };
     log.clone().note(&Note {
