@@ -8,6 +8,7 @@ mod clients;
 pub mod file;
 mod host;
 mod logs;
+mod need;
 mod plugins;
 mod service;
 mod suggest;
@@ -15,6 +16,7 @@ mod suggest;
 pub use clients::Clients;
 pub use host::{Host, Rules};
 pub use logs::{AccessLog, Destination, Format, Level, Logs};
+pub use need::{Access, NEED_FORM, Need};
 pub use plugins::{
     KEY_FORM, NAME_FORM, PluginSettings, PluginValue, PluginValues, is_plugin_name, is_value_key,
 };

@@ -17,11 +17,13 @@ pub mod footprint;
 pub mod guest;
 #[cfg(keeps_thread_locals)]
 mod keys;
+pub mod landlock;
 pub mod memfd;
 pub mod outside;
 pub mod poll;
 pub mod process;
 mod raw;
+pub mod seccomp;
 pub mod signal;
 pub mod small_file;
 pub mod socket;
