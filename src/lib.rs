@@ -17,6 +17,7 @@
 //! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
+//! | [`sandbox`] | what the process gives up before it serves | `sys` |
 //! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
 //! | [`config`], [`cli`], [`log`] | what the operator sets and reads | nothing |
@@ -40,6 +41,7 @@ pub mod http;
 pub mod log;
 pub mod plugin;
 pub mod policy;
+pub mod sandbox;
 pub mod server;
 pub mod supervisor;
 pub mod sys;

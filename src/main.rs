@@ -1,6 +1,7 @@
 //! The program: read the command line and the configuration file, run the server, map the end to an
 //! exit code.
 
+use std::collections::BTreeMap;
 use std::error::Error as Reason;
 use std::ffi::OsString;
 use std::io::Write;
@@ -11,7 +12,8 @@ use swiftd::config::{self, Config};
 use swiftd::conn::NoHooks;
 use swiftd::plugin::check::check;
 use swiftd::plugin::trial;
-use swiftd::plugin::{Extension, Plugins};
+use swiftd::plugin::{Extension, Plugins, needs};
+use swiftd::sandbox::{self, Declared};
 use swiftd::server::{Error, Server};
 use swiftd::supervisor::{self, LeftOut, Role, Worker};
 use swiftd::sys::{crash, threads};
@@ -108,6 +110,7 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
         .map_err(|error| Error::System("cannot handle fatal signals", error))?;
     let root = config.site.root.clone();
     let signals = Some(worker.signals);
+    lock_in(&config, worker.is_first)?;
     let plugins = plugins(&config, worker.left_out, worker.is_first)?;
     let server = Server::start_with(worker.listeners, config, plugins, signals)?;
     // First, so that whoever acts upon the line finds it so.
@@ -120,6 +123,26 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
     server
         .run()
         .map_err(|error| Error::System("cannot wait for events", error))
+}
+
+/// Gives up what is not needed, before the first thread and the first plugin.
+fn lock_in(config: &Config, is_first: bool) -> Result<(), Error> {
+    let listed = needs::listed(&config.plugins);
+    let none = BTreeMap::new();
+    let declared: Vec<_> = listed
+        .iter()
+        .map(|plugin| Declared {
+            name: &plugin.name,
+            needs: &plugin.needs,
+            values: config.plugins.values.get(&plugin.name).unwrap_or(&none),
+        })
+        .collect();
+    let directories: Vec<_> = listed.iter().map(|one| one.directory.clone()).collect();
+    let state = sandbox::enter(config, &directories, &declared).map_err(Error::Sandbox)?;
+    if is_first {
+        say(&format!("swiftd: {state}"));
+    }
+    Ok(())
 }
 
 /// The plugins, if a list of them was given.

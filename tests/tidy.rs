@@ -21,13 +21,22 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("figures", &[]),
     (
         "plugin",
-        &["config", "conn", "figures", "http", "supervisor", "sys"],
+        &[
+            "config",
+            "conn",
+            "figures",
+            "http",
+            "sandbox",
+            "supervisor",
+            "sys",
+        ],
     ),
+    ("sandbox", &["config", "figures", "sys"]),
     (
         "server",
         &[
             "config", "conn", "disk", "figures", "files", "handler", "http", "log", "plugin",
-            "policy", "sys",
+            "policy", "sandbox", "sys",
         ],
     ),
     ("supervisor", &["sys"]),

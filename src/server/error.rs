@@ -14,6 +14,8 @@ pub enum Error {
     Listen(Address, io::Error),
     /// A plugin, or the list of them, cannot be used; what plugins said comes first.
     Plugins(String),
+    /// The process cannot lock itself in as it must.
+    Sandbox(crate::sandbox::Error),
     /// The process lacks something.
     System(&'static str, io::Error),
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Error {
                 }
             }
             Self::Plugins(why) => f.write_str(why),
+            Self::Sandbox(error) => error.fmt(f),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;
                 let is_unix = matches!(address, Address::Unix(_));

@@ -9,6 +9,7 @@ use super::Server;
 use crate::conn::State;
 use crate::disk::Backlog;
 use crate::figures::{Kind, Text};
+use crate::sandbox;
 use crate::sys::{clock, process};
 
 /// What is always counted.
@@ -110,6 +111,9 @@ impl Server {
             "Lines that found no room in the log.",
             self.log.dropped_total(),
         );
+        if let Some(state) = sandbox::state() {
+            state.describe(text);
+        }
     }
 
     fn describe_connections(&self, text: &mut Text) {

@@ -75,6 +75,10 @@ impl Server {
         let (opener, gate) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                // What the sandbox is comes first; who wants to know reads it elsewhere.
+                if line.starts_with("swiftd: sandbox: ") {
+                    continue;
+                }
                 if sender.send(line).is_err() {
                     break;
                 }
