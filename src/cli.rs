@@ -1,5 +1,6 @@
 //! The command line.
 
+mod kernel;
 mod plugins;
 mod request;
 
@@ -7,6 +8,7 @@ use crate::config::{Config, PluginSettings, nearest};
 use crate::plugin::trial::Depth;
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
+use kernel::{avoid, mode, need};
 use lexopt::prelude::*;
 use plugins::{Trial, child_of_trial, file, on_or_off, plugin_value, set_flag};
 use std::ffi::{OsStr, OsString};
@@ -151,6 +153,13 @@ Plugins
       --check-plugin FILE    say whether this server would load FILE, and end
       --init                 also begin and end it, for --check-plugin
 
+Sandbox
+      --landlock MODE        reach only the files that are named here: off,
+                             best-effort or required  [best-effort]
+      --seccomp MODE         make only calls that a server makes; likewise
+      --allow NEED           and this: exec, network, code, calls, read:PATH,
+                             write:PATH, exec:PATH; repeatable
+
 Other
       --avoid FEATURE        do without a feature of the kernel; repeatable:
                              openat2, resolve-cached, nowait, cachestat
@@ -200,6 +209,9 @@ const OPTIONS: &[&str] = &[
     "try-plugin",
     "reload",
     "plugin-hang",
+    "landlock",
+    "seccomp",
+    "allow",
     "avoid",
     "check-plugin",
     "init",
@@ -279,6 +291,9 @@ pub fn parse_over(
             "config" => config.plugins.config_file = Some(file("config", value)?),
             "plugins" => config.plugins.file = Some(file("plugins", value)?),
             "set" => config.plugins.override_value(plugin_value(&value)?),
+            "landlock" => config.service.sandbox.landlock = mode("landlock", &value)?,
+            "seccomp" => config.service.sandbox.seccomp = mode("seccomp", &value)?,
+            "allow" => config.service.sandbox.allow.push(need(&value)?),
             "plugin-trial" => config.plugins.try_load = on_or_off("plugin-trial", &value)?,
             "try-plugin" => trial.file = Some(file("try-plugin", value)?),
             "reload" => trial.set_reload(&value)?,
@@ -471,22 +486,6 @@ fn index_name(value: &OsStr) -> Result<String, Error> {
             "--index {value:?}: expected a file name without a slash"
         ))
     })
-}
-
-fn avoid(config: &mut Config, value: &OsStr) -> Result<(), Error> {
-    let features = &mut config.site.features;
-    match value.as_bytes() {
-        b"openat2" => features.openat2 = false,
-        b"resolve-cached" => features.resolve_cached = false,
-        b"nowait" => features.nowait = false,
-        b"cachestat" => features.cachestat = false,
-        _ => {
-            return Err(Error(format!(
-                "--avoid {value:?}: expected openat2, resolve-cached, nowait or cachestat"
-            )));
-        }
-    }
-    Ok(())
 }
 
 fn unknown(name: &str) -> Error {

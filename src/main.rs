@@ -110,12 +110,13 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
         .map_err(|error| Error::System("cannot handle fatal signals", error))?;
     let root = config.site.root.clone();
     let signals = Some(worker.signals);
-    lock_in(&config, worker.is_first)?;
+    let sandbox = lock_in(&config)?;
     let plugins = plugins(&config, worker.left_out, worker.is_first)?;
     let server = Server::start_with(worker.listeners, config, plugins, signals)?;
     // First, so that whoever acts upon the line finds it so.
     crash::set_ready();
     if worker.is_first {
+        say(&format!("swiftd: {sandbox}"));
         say(&cli::ready_line(&root, server.addresses()));
     } else {
         say("swiftd: worker restarted");
@@ -126,7 +127,7 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
 }
 
 /// Gives up what is not needed, before the first thread and the first plugin.
-fn lock_in(config: &Config, is_first: bool) -> Result<(), Error> {
+fn lock_in(config: &Config) -> Result<&'static sandbox::State, Error> {
     let listed = needs::listed(&config.plugins);
     let none = BTreeMap::new();
     let declared: Vec<_> = listed
@@ -138,11 +139,7 @@ fn lock_in(config: &Config, is_first: bool) -> Result<(), Error> {
         })
         .collect();
     let directories: Vec<_> = listed.iter().map(|one| one.directory.clone()).collect();
-    let state = sandbox::enter(config, &directories, &declared).map_err(Error::Sandbox)?;
-    if is_first {
-        say(&format!("swiftd: {state}"));
-    }
-    Ok(())
+    sandbox::enter(config, &directories, &declared).map_err(Error::Sandbox)
 }
 
 /// The plugins, if a list of them was given.
