@@ -55,9 +55,12 @@ impl Kept {
     pub(super) fn new(config: &Config, declared: &[Declared<'_>], roots: &[PathBuf]) -> Self {
         let settings = &config.service.sandbox;
         let plugins = &config.plugins;
+        // Inside a jail there is no program, and a supervisor is outside of all this.
+        let is_replaced = !plugins.is_supervised && config.service.chroot.is_none();
+        let is_tried = plugins.file.is_some() && plugins.try_load;
         let mut kept = Self {
             // A plugin is tried in a child that is this program.
-            is_own_exec: settings.is_upgradable || plugins.file.is_some() && plugins.try_load,
+            is_own_exec: settings.is_upgradable && is_replaced || is_tried,
             ..Self::default()
         };
         for need in &settings.allow {
@@ -153,7 +156,7 @@ pub(super) fn resolve(
 ) -> Vec<PathBuf> {
     if let Some(rest) = path.strip_prefix(ROOTS) {
         let rest = rest.trim_start_matches('/');
-        return roots.iter().map(|root| root.join(rest)).collect();
+        return roots.iter().map(|root| below(root, rest)).collect();
     }
     let Some(rest) = path.strip_prefix('$') else {
         return vec![PathBuf::from(path)];
@@ -163,7 +166,7 @@ pub(super) fn resolve(
     let paths = lines.map(str::trim).filter(|line| line.starts_with('/'));
     paths
         .map(|line| {
-            let path = Path::new(line).join(rest);
+            let path = below(Path::new(line), rest);
             if path.is_dir() {
                 path
             } else {
@@ -171,6 +174,14 @@ pub(super) fn resolve(
             }
         })
         .collect()
+}
+
+fn below(path: &Path, rest: &str) -> PathBuf {
+    if rest.is_empty() {
+        path.to_owned()
+    } else {
+        path.join(rest)
+    }
 }
 
 #[cfg(test)]
@@ -195,11 +206,42 @@ mod tests {
             found.collect::<Vec<_>>()
         };
         assert_eq!(paths("/x/y"), ["/x/y"]);
-        assert_eq!(paths("@roots"), ["/srv/a/", "/srv/b/"]);
+        assert_eq!(paths("@roots"), ["/srv/a", "/srv/b"]);
         assert_eq!(paths("@roots/cgi"), ["/srv/a/cgi", "/srv/b/cgi"]);
         assert_eq!(paths("$file"), [shown]);
         assert_eq!(paths("$dirs"), [shown.to_owned(), format!("{shown}/a")]);
         assert_eq!(paths("$missing"), [""; 0]);
+    }
+
+    #[test]
+    fn programs_are_started_only_if_somebody_starts_some() {
+        let mut config = Config::new("/srv".into());
+        let policy = |config: &Config, needs: &[Need]| {
+            let declared = Declared {
+                name: "a",
+                needs,
+                values: &BTreeMap::new(),
+            };
+            Kept::new(config, &[declared], &[]).policy()
+        };
+        // To be replaced while it runs.
+        assert!(policy(&config, &[]).exec && !policy(&config, &[]).calls);
+        config.service.sandbox.is_upgradable = false;
+        assert_eq!(policy(&config, &[]), Policy::default());
+        let cgi = Need::Place(Access::Exec, "/cgi".to_owned());
+        for need in [Need::Exec, cgi] {
+            let policy = policy(&config, &[need]);
+            assert!(policy.exec && policy.calls && !policy.network);
+        }
+        // To try plugins.
+        config.plugins.file = Some("/list".into());
+        assert!(policy(&config, &[]).exec);
+        config.plugins.try_load = false;
+        assert!(!policy(&config, &[]).exec);
+        // In a jail, and beneath a supervisor, nobody is replaced.
+        config.service.sandbox.is_upgradable = true;
+        config.plugins.is_supervised = true;
+        assert!(!policy(&config, &[]).exec);
     }
 
     #[test]

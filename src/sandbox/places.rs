@@ -62,6 +62,9 @@ const SYSTEM: &[&str] = &[
     "/usr/share/zoneinfo",
 ];
 
+/// What a user is looked up in, by the program that takes over.
+const ACCOUNTS: &[&str] = &["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
+
 /// What programs need that somebody else has written: others of their kind, and settings.
 const PROGRAMS: &[&str] = &[
     "/bin", "/sbin", "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/opt",
@@ -88,9 +91,9 @@ pub(super) fn all(config: &Config, directories: &[PathBuf], kept: &Kept) -> Vec<
             add(path, rights);
         }
     }
-    let logging = Rights::WRITE.and(Rights::MAKE_FILES);
     if let Destination::File(path) = &config.logs.error {
-        add(beside(path), logging);
+        let (path, rights) = of_log(path);
+        add(path, rights);
     }
     let plugins = &config.plugins;
     for file in plugins.file.iter().chain(&plugins.config_file) {
@@ -112,6 +115,11 @@ pub(super) fn all(config: &Config, directories: &[PathBuf], kept: &Kept) -> Vec<
         }
     }
     add("/dev/null".into(), Rights::READ.and(Rights::WRITE));
+    if config.service.user.is_some() {
+        for path in ACCOUNTS {
+            add(path.into(), Rights::READ);
+        }
+    }
     for path in SYSTEM.iter().chain(LIBRARIES) {
         add(path.into(), Rights::READ);
     }
@@ -127,11 +135,14 @@ pub(super) fn all(config: &Config, directories: &[PathBuf], kept: &Kept) -> Vec<
 /// are plugins that start some.
 fn of_program(kept: &Kept, add: &mut impl FnMut(PathBuf, Rights)) {
     let running = Rights::READ.and(Rights::EXECUTE);
-    if let Ok(program) = std::env::current_exe() {
+    // A new version is put in place of the file, or of a link to it.
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let called = called.filter(|path| path.components().count() > 1);
+    for program in std::env::current_exe().into_iter().chain(called) {
         if kept.has_own_exec() {
             add(beside(&program), running);
         } else {
-            add(program, Rights::READ);
+            add(absolute(&program), Rights::READ);
         }
     }
     if kept.has_exec() {
@@ -176,9 +187,19 @@ fn of_rules(rules: &Rules) -> Vec<(PathBuf, Rights)> {
     if let Some(log) = &rules.access_log
         && let Destination::File(path) = &log.destination
     {
-        places.push((beside(path), Rights::WRITE.and(Rights::MAKE_FILES)));
+        places.push(of_log(path));
     }
     places
+}
+
+/// A log is renamed and made anew, but a pipe or a terminal stays what it is.
+fn of_log(path: &Path) -> (PathBuf, Rights) {
+    let is_special = path.metadata().is_ok_and(|meta| !meta.is_file());
+    if is_special {
+        (absolute(path), Rights::READ.and(Rights::WRITE))
+    } else {
+        (beside(path), Rights::WRITE.and(Rights::MAKE_FILES))
+    }
 }
 
 /// The directory that a file is in; for a link also that of what it leads to would be needed, but
