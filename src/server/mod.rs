@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod figures;
 mod inner;
+mod ledger;
 mod slots;
 mod tend;
 
@@ -35,6 +36,7 @@ use accept::Door;
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
+use ledger::Ledger;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
@@ -110,6 +112,7 @@ struct Core {
     now: u64,
     policy: Policy,
     journal: NoJournal,
+    ledger: Ledger,
     is_draining: bool,
     traffic: Traffic,
 }
@@ -127,6 +130,7 @@ impl Core {
             origin,
             policy: &self.policy,
             journal: &mut self.journal,
+            is_short: self.ledger.is_short(),
             is_draining: self.is_draining,
         }
     }
@@ -238,6 +242,7 @@ impl Server {
                 now,
                 policy: Policy::default(),
                 journal: NoJournal,
+                ledger: Ledger::new(turn.buffer_bytes_max),
                 is_draining: false,
                 traffic: Traffic::default(),
             },
@@ -358,6 +363,9 @@ impl Server {
             let (id, why) = (slot.id(index), slot.connection.why());
             self.core.hooks.handle_close(id, why);
         }
+        if let Some(slot) = self.slots.get_mut(index) {
+            self.core.ledger.discount(slot.owned_bytes);
+        }
         self.slots.remove(index);
     }
 
@@ -377,6 +385,9 @@ impl Server {
                 budget: self.turn.bytes_max,
             },
         );
+        self.core
+            .ledger
+            .count(&mut slot.owned_bytes, &slot.connection);
         if share != Share::IsOver && !slot.is_registered {
             let key = key::SLOTS + index as usize;
             match self.poll.add(slot.socket.as_fd(), key) {
