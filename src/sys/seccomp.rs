@@ -2,8 +2,9 @@
 //!
 //! It is for good, and for all that the process starts from then on. The filter is a program of
 //! classic BPF that the kernel runs before a call; it sees numbers and words, and no memory. What it
-//! always allows the kernel remembers (Linux 5.11), so a request costs nothing more: INVARIANT: no
-//! call of the loop is decided by its arguments.
+//! always allows the kernel remembers (Linux 5.11): such a call costs 40 ns more than without a
+//! filter, one that is decided by its arguments 20 ns more than that. INVARIANT: of the calls of the
+//! loop only sending is.
 //!
 //! Three answers beside yes: an error, as from a kernel that does not permit it; "no such call" for
 //! what is newer than this file; and for what no honest library tries, SIGSYS, whose handler says
@@ -32,6 +33,7 @@ mod calls {
     use libc::c_long;
     pub(super) const LAST: c_long = 0;
     pub(super) const ALLOWED: [&[c_long]; 0] = [];
+    pub(super) const SENDING: &[(c_long, usize)] = &[];
     pub(super) const EXEC: &[c_long] = &[];
     pub(super) const FORK: &[c_long] = &[];
     pub(super) const MMAP: c_long = libc::SYS_mmap;
@@ -108,8 +110,9 @@ const fn fail(errno: i32) -> u32 {
 fn count(policy: Policy) -> usize {
     let listed: usize = calls::ALLOWED.iter().map(|list| list.len()).sum();
     // Those that are looked at: socket, clone, ioctl, prlimit64, mmap, mprotect.
+    let listed = listed + 6 + calls::SENDING.len();
     let exec = calls::EXEC.len() + calls::FORK.len();
-    listed + 6 + if policy.exec { exec } else { 0 }
+    listed + if policy.exec { exec } else { 0 }
 }
 
 /// The filter.
@@ -119,6 +122,9 @@ fn program(architecture: u32, policy: Policy) -> Vec<sock_filter> {
     code.push(is(architecture, 1, 0));
     code.push(answer(KILL));
     code.push(load(offset_of!(libc::seccomp_data, nr)));
+    for (call, flags) in calls::SENDING {
+        when(&mut code, *call, &send(policy, *flags));
+    }
     for list in calls::ALLOWED {
         allow(&mut code, list);
     }
@@ -156,6 +162,17 @@ fn program(architecture: u32, policy: Policy) -> Vec<sock_filter> {
         ]);
         code.push(answer(NOT_PERMITTED));
     }
+    code
+}
+
+/// Who sends with the first packet connects without connect(2), and Landlock does not notice.
+fn send(policy: Policy, flags: usize) -> Vec<sock_filter> {
+    if policy.network {
+        return vec![answer(ALLOW)];
+    }
+    let mut code = vec![argument(flags), and(libc::MSG_FASTOPEN as u32)];
+    code.push(is(0, 0, 1));
+    code.extend([answer(ALLOW), answer(fail(libc::EACCES))]);
     code
 }
 
@@ -389,6 +406,7 @@ mod tests {
         let (unix, inet) = (libc::AF_UNIX as u64, libc::AF_INET as u64);
         let packet = libc::AF_PACKET as u64;
         let stream = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC) as u64;
+        let fast = libc::MSG_FASTOPEN as u64;
         let datagram = libc::SOCK_DGRAM as u64;
         let (write, run) = (libc::PROT_WRITE as u64, libc::PROT_EXEC as u64);
         let anonymous = (libc::MAP_ANONYMOUS | libc::MAP_PRIVATE) as u64;
@@ -422,6 +440,11 @@ mod tests {
             (STRICT, libc::SYS_socket, &[packet, datagram], family),
             (network, libc::SYS_socket, &[inet, datagram, 0], ALLOW),
             (network, libc::SYS_socket, &[packet, datagram], family),
+            (STRICT, libc::SYS_sendto, &[0, 0, 0, 0x4000], ALLOW),
+            (STRICT, libc::SYS_sendto, &[0, 0, 0, fast], access),
+            (STRICT, libc::SYS_sendmsg, &[0, 0, fast], access),
+            (wide, libc::SYS_sendmmsg, &[0, 0, 0, fast], access),
+            (network, libc::SYS_sendto, &[0, 0, 0, fast], ALLOW),
             (STRICT, libc::SYS_clone, &[thread], ALLOW),
             (STRICT, libc::SYS_clone, &[17], denied),
             (exec, libc::SYS_clone, &[17], ALLOW),

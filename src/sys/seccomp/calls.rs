@@ -16,8 +16,8 @@ macro_rules! calls {
 /// (before Linux 5.11) the list is gone through at every call.
 #[rustfmt::skip]
 const HOT: &[c_long] = calls![
-    SYS_epoll_pwait SYS_recvfrom SYS_sendto SYS_sendfile SYS_accept4 SYS_epoll_ctl SYS_close
-    SYS_futex SYS_read SYS_write SYS_readv SYS_writev SYS_sendmsg SYS_recvmsg SYS_clock_gettime
+    SYS_epoll_pwait SYS_recvfrom SYS_sendfile SYS_accept4 SYS_epoll_ctl SYS_close
+    SYS_futex SYS_read SYS_write SYS_readv SYS_writev SYS_recvmsg SYS_clock_gettime
 ];
 
 #[rustfmt::skip]
@@ -37,7 +37,7 @@ const COMMON: &[c_long] = calls![
     SYS_brk SYS_munmap SYS_mremap SYS_madvise SYS_mlock SYS_mlock2 SYS_munlock SYS_mincore SYS_msync
     SYS_membarrier
     // Sockets; making them is looked at.
-    SYS_socketpair SYS_bind SYS_listen SYS_connect SYS_getsockname SYS_getpeername SYS_sendmmsg
+    SYS_socketpair SYS_bind SYS_listen SYS_connect SYS_getsockname SYS_getpeername
     SYS_recvmmsg SYS_setsockopt SYS_getsockopt SYS_shutdown
     // This process and its children.
     SYS_getpid SYS_getppid SYS_gettid SYS_getuid SYS_geteuid SYS_getgid SYS_getegid SYS_getresuid
@@ -114,6 +114,8 @@ const OWN: &[c_long] = calls![
 const OWN: &[c_long] = &[
     4142, // _newselect
     4168, // accept
+    4175, // recv
+    4178, // send
     4200, // pread64
     4201, // pwrite64
     4254, // fadvise64
@@ -181,6 +183,8 @@ const REST: &[c_long] = &[
 const REST: &[c_long] = &[
     270,       // arm_fadvise64_64
     285,       // accept
+    289,       // send
+    291,       // recv
     341,       // sync_file_range2
     398,       // rseq
     0x0f_0002, // cacheflush
@@ -191,6 +195,13 @@ const REST: &[c_long] = &[];
 
 /// What is always allowed.
 pub(super) const ALLOWED: [&[c_long]; 8] = [HOT, COMMON, UNIFIED, OLD, OWN, NARROW, TIMES, REST];
+
+/// What sends, with the place of the flags among its arguments.
+pub(super) const SENDING: &[(c_long, usize)] = &[
+    (libc::SYS_sendto, 3),
+    (libc::SYS_sendmsg, 2),
+    (libc::SYS_sendmmsg, 3),
+];
 
 /// What starts programs, and processes that are no threads.
 pub(super) const EXEC: &[c_long] = calls![SYS_execve SYS_execveat];
