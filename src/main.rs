@@ -1,7 +1,6 @@
 //! The program: read the command line and the configuration file, run the server, map the end to an
 //! exit code.
 
-use std::collections::BTreeMap;
 use std::error::Error as Reason;
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,7 +10,6 @@ use swiftd::conn::NoHooks;
 use swiftd::plugin::check::check;
 use swiftd::plugin::trial;
 use swiftd::plugin::{Extension, Plugins, needs};
-use swiftd::sandbox::{self, Declared};
 use swiftd::server::{Error, Server};
 use swiftd::supervisor::{self, LeftOut, Role, Worker};
 use swiftd::sys::{crash, threads};
@@ -103,7 +101,8 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
         .map_err(|error| Error::System("cannot handle fatal signals", error))?;
     let root = config.site.root.clone();
     let signals = Some(worker.signals);
-    let sandbox = lock_in(&config)?;
+    // Before the first thread and the first plugin.
+    let sandbox = needs::lock_in(&config).map_err(Error::Sandbox)?;
     let plugins = plugins(&config, worker.left_out, worker.is_first)?;
     let server = Server::start_with(worker.listeners, config, plugins, signals)?;
     // First, so that whoever acts upon the line finds it so.
@@ -117,22 +116,6 @@ fn work(config: Config, worker: Worker) -> Result<(), Error> {
     server
         .run()
         .map_err(|error| Error::System("cannot wait for events", error))
-}
-
-/// Gives up what is not needed, before the first thread and the first plugin.
-fn lock_in(config: &Config) -> Result<&'static sandbox::State, Error> {
-    let listed = needs::listed(&config.plugins);
-    let none = BTreeMap::new();
-    let declared: Vec<_> = listed
-        .iter()
-        .map(|plugin| Declared {
-            name: &plugin.name,
-            needs: &plugin.needs,
-            values: config.plugins.values.get(&plugin.name).unwrap_or(&none),
-        })
-        .collect();
-    let directories: Vec<_> = listed.iter().map(|one| one.directory.clone()).collect();
-    sandbox::enter(config, &directories, &declared).map_err(Error::Sandbox)
 }
 
 /// The plugins, if a list of them was given.

@@ -1,25 +1,43 @@
-//! What the plugins of a list declare that they need, read before any of them is loaded.
+//! What the plugins of a list declare that they need, read before any of them is loaded; and with
+//! that, the sandbox.
 
 use super::config;
 use super::prepare;
-use crate::config::{Need, PluginSettings};
+use crate::config::{Config, Need, PluginSettings};
+use crate::sandbox::{self, Declared, State};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// Locks the process in, but for what the configuration and the listed plugins need: to be called
+/// when the last privilege has been given up, before the first thread and the first plugin.
+///
+/// # Errors
+/// A part of the sandbox is required and not to be had.
+pub fn lock_in(config: &Config) -> Result<&'static State, sandbox::Error> {
+    let listed = listed(&config.plugins);
+    let none = BTreeMap::new();
+    let values = |name| config.plugins.values.get(name).unwrap_or(&none);
+    let declared = listed.iter().map(|plugin| Declared {
+        name: &plugin.name,
+        needs: &plugin.needs,
+        values: values(&plugin.name),
+    });
+    let declared: Vec<_> = declared.collect();
+    let directories = listed.iter().map(|plugin| plugin.directory.clone());
+    sandbox::enter(config, &directories.collect::<Vec<_>>(), &declared)
+}
+
 /// What one plugin of the list needs.
-#[derive(Debug)]
-pub struct Listed {
-    /// Its name.
-    pub name: String,
+struct Listed {
+    name: String,
     /// Where its library is.
-    pub directory: PathBuf,
-    /// What it declares.
-    pub needs: Vec<Need>,
+    directory: PathBuf,
+    needs: Vec<Need>,
 }
 
 /// What the plugins of the list need. What cannot be read is left out here: whoever loads it says
 /// why.
-#[must_use]
-pub fn listed(settings: &PluginSettings) -> Vec<Listed> {
+fn listed(settings: &PluginSettings) -> Vec<Listed> {
     let Some(list) = &settings.file else {
         return Vec::new();
     };

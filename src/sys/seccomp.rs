@@ -411,6 +411,8 @@ mod tests {
         let (write, run) = (libc::PROT_WRITE as u64, libc::PROT_EXEC as u64);
         let anonymous = (libc::MAP_ANONYMOUS | libc::MAP_PRIVATE) as u64;
         let thread = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_FILES) as u64;
+        let commands = [libc::FIONBIO as u32, libc::TIOCSTI as u32];
+        let [harmless, typing] = commands.map(u64::from);
         let namespace = libc::CLONE_NEWUSER as u32 as u64;
         let (denied, none) = (NOT_PERMITTED, NO_SUCH_CALL);
         let family = fail(libc::EAFNOSUPPORT);
@@ -458,8 +460,8 @@ mod tests {
             (STRICT, libc::SYS_mprotect, &[0, 0, 1], ALLOW),
             (STRICT, libc::SYS_mprotect, &[0, 0, 1 | run], denied),
             (code, libc::SYS_mprotect, &[0, 0, 1 | run], ALLOW),
-            (STRICT, libc::SYS_ioctl, &[0, libc::FIONBIO as u64], ALLOW),
-            (STRICT, libc::SYS_ioctl, &[0, libc::TIOCSTI as u64], denied),
+            (STRICT, libc::SYS_ioctl, &[0, harmless], ALLOW),
+            (STRICT, libc::SYS_ioctl, &[0, typing], denied),
             (STRICT, libc::SYS_prlimit64, &[0], ALLOW),
             (STRICT, libc::SYS_prlimit64, &[1], denied),
             (wide, libc::SYS_prlimit64, &[1], ALLOW),
