@@ -1,5 +1,6 @@
 //! The command line.
 
+mod clients;
 mod command;
 mod help;
 mod kernel;
@@ -7,7 +8,7 @@ mod load;
 mod plugins;
 mod request;
 
-use crate::config::{Config, Order, memory, nearest};
+use crate::config::{Config, Listen, Order, memory, nearest};
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
 pub use command::Command;
@@ -85,6 +86,10 @@ const OPTIONS: &[&str] = &[
     "seccomp",
     "allow",
     "avoid",
+    "user",
+    "chroot",
+    "pid-file",
+    "daemon",
     "check-plugin",
     "init",
     "help",
@@ -92,7 +97,7 @@ const OPTIONS: &[&str] = &[
 ];
 
 /// Options that take no value.
-const FLAGS: &[&str] = &["plugin-optional", "supervise", "init"];
+const FLAGS: &[&str] = &["plugin-optional", "supervise", "init", "daemon"];
 
 /// Reads the command line, the program's name first. A configuration file that it names is not
 /// read here: see [`Command::config_file`].
@@ -115,7 +120,8 @@ pub fn parse_over(
     let mut arguments = Vec::new();
     let mut root = None;
     let mut trial = Trial::default();
-    let mut listen = Vec::new();
+    let mut listen: Vec<Listen> = Vec::new();
+    let mut proxies = Vec::new();
     let mut index_names = Vec::new();
     let mut said: Vec<String> = Vec::new();
     let mut order = None;
@@ -153,7 +159,7 @@ pub fn parse_over(
             continue;
         }
         said.push(name.clone());
-        if !OPTIONS.contains(&name.as_str()) {
+        if !OPTIONS.contains(&name.as_str()) && !clients::OPTIONS.contains(&name.as_str()) {
             return Err(unknown(&name));
         }
         if FLAGS.contains(&name.as_str()) {
@@ -168,10 +174,14 @@ pub fn parse_over(
             .map_err(|_| Error(format!("--{name} needs a value")))?;
         match name.as_str() {
             "root" => set_root(&mut root, value)?,
-            "listen" => listen.push(address(&value)?),
-            "port" => listen.push(port(&value)?),
+            "listen" => listen.push(clients::listen(value)?),
+            "port" => listen.push(port(&value)?.into()),
+            "trusted-proxy" => proxies.push(clients::proxy(&value)?),
             "index" => index_names.push(index_name(&value)?),
             "temp-dir" => config.temporary = value.into(),
+            "user" => set_user(&mut config, &value)?,
+            "chroot" => config.service.chroot = Some(value.into()),
+            "pid-file" => config.service.pid_file = Some(value.into()),
             "check-plugin" => trial.checked = Some(file("check-plugin", value)?),
             "avoid" => avoid(&mut config, &value)?,
             "config" => config.plugins.config_file = Some(file("config", value)?),
@@ -220,8 +230,12 @@ pub fn parse_over(
         )));
     }
     if !listen.is_empty() {
-        config.listen = listen.into_iter().map(Into::into).collect();
+        config.listen = listen;
     }
+    if !proxies.is_empty() {
+        config.clients.trusted_proxies = proxies;
+    }
+    clients::check(&config.clients, &config.listen)?;
     if !index_names.is_empty() {
         config.site.index_names = index_names;
     }
@@ -250,6 +264,9 @@ pub fn ready_line<'a>(root: &Path, addresses: impl Iterator<Item = &'a Address>)
 }
 
 fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), Error> {
+    if clients::set(&mut config.clients, given)? {
+        return Ok(());
+    }
     let Config {
         limits,
         turn,
@@ -350,6 +367,22 @@ fn set_root(root: &mut Option<PathBuf>, given: OsString) -> Result<(), Error> {
     Ok(())
 }
 
+fn set_user(config: &mut Config, value: &OsStr) -> Result<(), Error> {
+    let text = value.to_string_lossy();
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (&*text, None),
+    };
+    if user.is_empty() || group == Some("") {
+        return Err(Error(format!(
+            "--user {text:?}: expected USER or USER:GROUP"
+        )));
+    }
+    config.service.user = Some(user.to_owned());
+    config.service.group = group.map(str::to_owned);
+    Ok(())
+}
+
 fn address(value: &OsStr) -> Result<Address, Error> {
     if let Some(path) = value.as_bytes().strip_prefix(b"unix:") {
         if path.is_empty() {
@@ -401,7 +434,7 @@ fn order_of(value: &OsStr) -> Result<Order, Error> {
 }
 
 fn unknown(name: &str) -> Error {
-    let meant = nearest(name, OPTIONS.iter().copied());
+    let meant = nearest(name, OPTIONS.iter().chain(&clients::OPTIONS).copied());
     let meant = meant.map_or(String::new(), |option| {
         format!("; did you mean --{option}?")
     });

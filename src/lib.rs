@@ -15,7 +15,9 @@
 //! | [`files`] | which files there are: the site on disk and the cache | `sys`, `disk` |
 //! | [`disk`] | the helper thread for whatever could wait for a disk | `sys` |
 //! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
+//! | [`clients`] | what each client has: connections, requests a second | nothing |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
+//! | [`startup`] | from a configuration to a server: the order of everything before the first turn | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`sandbox`] | what the process gives up before it serves | `sys` |
 //! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
@@ -29,6 +31,7 @@
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod conn;
 pub mod disk;
@@ -43,6 +46,7 @@ pub mod plugin;
 pub mod policy;
 pub mod sandbox;
 pub mod server;
+pub mod startup;
 pub mod supervisor;
 pub mod sys;
 #[doc(hidden)]

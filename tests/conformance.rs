@@ -5,6 +5,8 @@ mod support;
 
 #[path = "conformance/amendments.rs"]
 mod amendments;
+#[path = "conformance/clients.rs"]
+mod clients;
 #[path = "conformance/conditional.rs"]
 mod conditional;
 #[path = "conformance/deadlines.rs"]
@@ -13,6 +15,10 @@ mod deadlines;
 mod files;
 #[path = "conformance/hooks.rs"]
 mod hooks;
+#[path = "conformance/hosts.rs"]
+mod hosts;
+#[path = "conformance/paths.rs"]
+mod paths;
 #[path = "conformance/persistence.rs"]
 mod persistence;
 #[path = "conformance/ranges.rs"]

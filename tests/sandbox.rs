@@ -22,6 +22,9 @@ use std::process::{Command, Output};
 use std::time::Instant;
 use tempfile::TempDir;
 
+/// How the line begins.
+const START: &str = "swiftd: notice: sandbox: ";
+
 const OFF: [&str; 4] = ["--landlock", "off", "--seccomp", "off"];
 
 /// A stage whose temporary directory is not where everything else is.
@@ -62,29 +65,28 @@ fn attempt(server: &Server, what: &str, with: &str) -> String {
 /// Whether this kernel has both parts; says so if not.
 fn is_whole() -> bool {
     let directory = TempDir::new().unwrap();
-    let line = first_line(directory.path(), &[], |_| {});
-    let is_whole =
-        line.starts_with("swiftd: sandbox: landlock (ABI ") && line.contains("seccomp (");
+    let line = state_line(directory.path(), &[], |_| {});
+    let is_whole = line.starts_with("landlock (ABI ") && line.contains("seccomp (");
     if !is_whole {
         eprintln!("skipped: {line}");
     }
     is_whole
 }
 
-/// Starts a server that is stopped by its first line, and returns that.
-fn first_line(root: &Path, options: &[&str], prepare: impl FnOnce(&mut Command)) -> String {
+/// Starts a server until it tells what its sandbox is, and returns that.
+fn state_line(root: &Path, options: &[&str], prepare: impl FnOnce(&mut Command)) -> String {
     use std::io::BufRead;
     let mut command = program();
     command.arg(root).args(["--port", "0"]).args(options);
     command.stderr(std::process::Stdio::piped());
     prepare(&mut command);
     let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    let mut stderr = io::BufReader::new(child.stderr.take().unwrap());
-    stderr.read_line(&mut line).unwrap();
+    let stderr = io::BufReader::new(child.stderr.take().unwrap());
+    let mut lines = stderr.lines().map_while(Result::ok);
+    let line = lines.find_map(|line| line.strip_prefix(START).map(str::to_owned));
     child.kill().unwrap();
     child.wait().unwrap();
-    line.trim_end().to_owned()
+    line.expect("the state is told")
 }
 
 #[test]
@@ -294,19 +296,19 @@ fn a_need_that_is_none_is_told_by_the_check() {
 fn the_state_is_shown_at_the_start_and_in_the_figures() {
     let directory = TempDir::new().unwrap();
     let root = directory.path();
-    assert_eq!(first_line(root, &OFF, |_| {}), "swiftd: sandbox: off");
+    assert_eq!(state_line(root, &OFF, |_| {}), "off");
     if !is_whole() {
         return;
     }
-    let line = first_line(root, &[], |_| {});
+    let line = state_line(root, &[], |_| {});
     assert!(
         line.contains("files, no TCP to others), seccomp ("),
         "{line}"
     );
-    let line = first_line(root, &["--seccomp", "off", "--allow", "network"], |_| {});
+    let line = state_line(root, &["--seccomp", "off", "--allow", "network"], |_| {});
     assert!(line.ends_with(": files), seccomp off"), "{line}");
-    let line = first_line(root, &["--landlock", "off", "--allow", "calls"], |_| {});
-    let wanted = "swiftd: sandbox: landlock off, seccomp (no dangerous calls)";
+    let line = state_line(root, &["--landlock", "off", "--allow", "calls"], |_| {});
+    let wanted = "landlock off, seccomp (no dangerous calls)";
     assert_eq!(line, wanted);
 
     let yard = Yard::new(&[]);
@@ -334,7 +336,7 @@ fn a_kernel_without_it_is_served_unless_it_is_required() {
     let directory = TempDir::new().unwrap();
     let root = directory.path();
     for part in ["landlock", "seccomp"] {
-        let line = first_line(root, &[], |command| forget(command, part));
+        let line = state_line(root, &[], |command| forget(command, part));
         let wanted = format!("{part} not to be had (");
         assert!(line.contains(&wanted), "{line}");
 
@@ -353,11 +355,8 @@ fn a_kernel_without_it_is_served_unless_it_is_required() {
     }
     if is_whole() {
         let options = ["--landlock", "required", "--seccomp", "required"];
-        let line = first_line(root, &options, |_| {});
-        assert!(
-            line.starts_with("swiftd: sandbox: landlock (ABI "),
-            "{line}"
-        );
+        let line = state_line(root, &options, |_| {});
+        assert!(line.starts_with("landlock (ABI "), "{line}");
     }
 }
 

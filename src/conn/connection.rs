@@ -61,6 +61,8 @@ pub(super) struct Flags {
     pub(super) is_loading: bool,
     /// A hook has answered that it waits; its deadline has not been set.
     pub(super) begins_wait: bool,
+    /// The header of a proxy must come before everything else.
+    pub(super) awaits_header: bool,
 }
 
 /// How long a client that met a shortage is asked to wait, seconds.
@@ -187,6 +189,7 @@ impl Connection {
             // A client that never sent a byte of a request is told nothing.
             Wait::Idle | Wait::Linger | Wait::Write => return self.abort(Why::Deadline, cx),
             Wait::Disk if self.output.is_some() => return self.abort(Why::Deadline, cx),
+            Wait::Head if self.state == State::Connect => return self.abort(Why::Deadline, cx),
             Wait::Head => {
                 let is_for_head = parse::is_for_head(&self.rest);
                 self.refuse_head(Error::HeadTimeout, is_for_head, cx)
@@ -354,6 +357,12 @@ impl Connection {
         self.state
     }
 
+    /// The number of the site that the current request is for.
+    #[must_use]
+    pub fn site(&self) -> u32 {
+        self.exchange.as_ref().map_or(0, |exchange| exchange.site())
+    }
+
     /// How many bytes of buffers this connection owns.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
@@ -379,6 +388,9 @@ impl Connection {
         let exchange = self.exchange.get_or_insert_with(|| cx.pool.take_exchange());
         exchange.response.set_error(status);
         exchange.stream.clear();
+        // A head that is not complete names no host.
+        let default = &cx.policy.hosts.default;
+        exchange.host.get_or_insert_with(|| Arc::clone(default));
         self.suspended = Suspended::No;
         State::Error
     }

@@ -107,11 +107,12 @@ pub(super) fn all(config: &Config, directories: &[PathBuf], kept: &Kept) -> Vec<
     let temporary = absolute(&config.temporary);
     add(temporary, if kept.has_exec() { OWN } else { bodies });
     if let Some(file) = &config.service.pid_file {
-        add(beside(file), bodies);
+        add(above(config, file), Rights::REMOVE);
     }
     for listen in &config.listen {
         if let Address::Unix(path) = &listen.address {
-            add(beside(path), Rights::MAKE_SOCKETS.and(Rights::REMOVE));
+            let sockets = Rights::MAKE_SOCKETS.and(Rights::REMOVE);
+            add(above(config, path), sockets);
         }
     }
     add("/dev/null".into(), Rights::READ.and(Rights::WRITE));
@@ -200,6 +201,15 @@ fn of_log(path: &Path) -> (PathBuf, Rights) {
     } else {
         (beside(path), Rights::WRITE.and(Rights::MAKE_FILES))
     }
+}
+
+/// The directory of what is removed in the end. Its path is meant from outside of the jail.
+fn above(config: &Config, path: &Path) -> PathBuf {
+    let path = absolute(path);
+    let jail = config.service.chroot.as_ref();
+    let inside = jail.and_then(|jail| path.strip_prefix(absolute(jail)).ok());
+    let path = inside.map_or(path.clone(), |inside| Path::new("/").join(inside));
+    path.parent().unwrap_or(&path).to_owned()
 }
 
 /// The directory that a file is in; for a link also that of what it leads to would be needed, but

@@ -118,6 +118,7 @@ impl Server {
             self.accept();
         }
         self.core.is_draining = true;
+        self.service.notifier.stopping();
         self.doors.clear();
         let drain_ms = u64::try_from(self.turn.drain_timeout.as_millis()).unwrap_or(u64::MAX);
         self.timers
@@ -144,6 +145,7 @@ impl Server {
                 self.is_paused = false;
             }
             special::STOP => self.is_stopped = true,
+            special::WATCHDOG => self.give_sign_of_life(),
             slot if slot >= inner::FIRST_SLOT => self.handle_inner_deadline(slot),
             _ => self.handle_deadline(index),
         }

@@ -5,21 +5,26 @@
 
 mod accept;
 mod adopt;
+mod clients;
 mod drive;
 mod error;
 mod events;
 mod figures;
+pub mod hosts;
 mod inner;
 mod ledger;
+mod service;
 mod slots;
 mod tend;
 
 pub use error::Error;
+pub use service::Service;
 
+use crate::clients::Clients;
 use crate::config::{Config, Listen, Turn};
-use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
+use crate::conn::{Context, End, Gate, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
-use crate::files::{self, Site, Store};
+use crate::files::{self, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
@@ -33,6 +38,7 @@ use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::socket::{self, Address, Listener};
 use accept::Door;
+use clients::Arrival;
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
@@ -67,6 +73,8 @@ mod special {
     pub(super) const RESUME: u32 = u32::MAX;
     /// The time to stop in good order is over.
     pub(super) const STOP: u32 = u32::MAX - 1;
+    /// A sign of life is due.
+    pub(super) const WATCHDOG: u32 = u32::MAX - 2;
 }
 
 /// How many listeners there may be.
@@ -94,12 +102,15 @@ pub struct Server {
     turn: Turn,
     /// Nothing is accepted until there is room again.
     is_paused: bool,
+    /// Connections that are judged in the next turn.
+    postponed: Vec<Arrival>,
     tally: Tally,
     /// When accepting is tried again although no connection has ended.
     resume: Option<Timer>,
     next_complaint: u64,
     should_stop: Arc<AtomicBool>,
     is_stopped: bool,
+    service: Service,
 }
 
 /// What every connection is lent.
@@ -111,6 +122,7 @@ struct Core {
     stamp: Stamp,
     now: u64,
     policy: Policy,
+    clients: Clients,
     journal: NoJournal,
     ledger: Ledger,
     is_draining: bool,
@@ -119,6 +131,8 @@ struct Core {
 
 impl Core {
     fn context<'a>(&'a mut self, id: Id, origin: &'a dyn Origin) -> Context<'a> {
+        // What the server asks itself is nobody's request.
+        let is_counted = self.clients.is_limited() && id.slot < inner::FIRST_SLOT;
         Context {
             limits: &self.limits,
             hooks: &mut *self.hooks,
@@ -130,6 +144,7 @@ impl Core {
             origin,
             policy: &self.policy,
             journal: &mut self.journal,
+            gate: is_counted.then_some(&mut self.clients as &mut dyn Gate),
             is_short: self.ledger.is_short(),
             is_draining: self.is_draining,
         }
@@ -182,7 +197,7 @@ impl Server {
         Self::start_with(Self::bind(&config)?, config, hooks, signals)
     }
 
-    /// Opens the root and starts the disk thread. `signals` come through the loop.
+    /// Opens the roots and starts the disk thread. `signals` come through the loop.
     ///
     /// # Errors
     /// Something of that is not possible; nothing is left behind.
@@ -192,17 +207,18 @@ impl Server {
         mut hooks: Box<dyn Extension>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
+        let hosts = hosts::prepare(&config)?;
         let Config {
-            site,
             mut cache,
             limits,
             mut turn,
             temporary,
+            clients: client_bounds,
+            listen,
             ..
         } = config;
+        client_bounds.check(&listen).map_err(Error::Clients)?;
         fit_descriptors(&mut turn, &mut cache);
-        let root = site.root.clone();
-        let site = Site::open(site).map_err(|error| Error::Root(root, error))?;
         let system = |what| move |error| Error::System(what, error);
         let poll = Poll::new().map_err(system("cannot make an epoll instance"))?;
         let disk = Disk::new(turn.disk_jobs_max, turn.connections_max)
@@ -220,32 +236,35 @@ impl Server {
         hooks
             .attach(&poll, keys)
             .map_err(system("cannot watch what plugins wait for"))?;
-        let doors = open_doors(listeners, &poll)?;
+        let doors = open_doors(listeners, &listen, &poll)?;
         let worker = disk
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
         let now = clock::monotonic_ms();
-        let files = Store::new(Arc::new(site), cache, Arc::clone(&disk), now);
-        Ok(Self {
+        let files = Store::new(cache, Arc::clone(&disk), now);
+        let mut core = Core {
+            limits,
+            hooks,
+            handler: Static { files },
+            pool: Pool::default(),
+            stamp: Stamp::new(clock::unix_secs()),
+            now,
+            policy: Policy::default(),
+            clients: Clients::default(),
+            journal: NoJournal,
+            ledger: Ledger::new(turn.buffer_bytes_max),
+            is_draining: false,
+            traffic: Traffic::default(),
+        };
+        core.set_hosts(hosts);
+        let mut server = Self {
             poll,
             doors,
             slots: Slots::new(),
             inners: Inners::default(),
             timers: Heap::new(),
             ready: VecDeque::new(),
-            core: Core {
-                limits,
-                hooks,
-                handler: Static { files },
-                pool: Pool::default(),
-                stamp: Stamp::new(clock::unix_secs()),
-                now,
-                policy: Policy::default(),
-                journal: NoJournal,
-                ledger: Ledger::new(turn.buffer_bytes_max),
-                is_draining: false,
-                traffic: Traffic::default(),
-            },
+            core,
             log: Log::new(Arc::clone(&disk)),
             disk,
             _worker: worker,
@@ -253,12 +272,16 @@ impl Server {
             buffer: vec![0; turn.read_bytes].into(),
             turn,
             is_paused: false,
+            postponed: Vec::new(),
             tally: Tally::new(now),
             resume: None,
             next_complaint: 0,
             should_stop: Arc::new(AtomicBool::new(false)),
             is_stopped: false,
-        })
+            service: Service::default(),
+        };
+        server.set_clients(&client_bounds);
+        Ok(server)
     }
 
     /// Where the server listens, with real port numbers.
@@ -269,7 +292,8 @@ impl Server {
     /// What the kernel offers for the files, as found at start.
     #[must_use]
     pub fn features(&self) -> Features {
-        self.core.handler.files.features()
+        let files = &self.core.handler.files;
+        files.features(files.main_site())
     }
 
     /// The most connections that the descriptor limit allows.
@@ -326,6 +350,7 @@ impl Server {
         if self.slots.reclaim() {
             self.is_paused = false;
         }
+        self.complain_of_clients();
         self.log.flush();
         self.is_stopped |= self.core.is_draining && self.slots.len() == 0;
         Ok(())
@@ -333,7 +358,7 @@ impl Server {
 
     /// How long the next wait may be; `None` for ever.
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.can_accept() {
+        if !self.ready.is_empty() || !self.postponed.is_empty() || self.can_accept() {
             return Some(Duration::ZERO);
         }
         let due = [self.timers.next_deadline(), self.core.hooks.due()];
@@ -363,6 +388,7 @@ impl Server {
             let (id, why) = (slot.id(index), slot.connection.why());
             self.core.hooks.handle_close(id, why);
         }
+        self.leave(index);
         if let Some(slot) = self.slots.get_mut(index) {
             self.core.ledger.discount(slot.owned_bytes);
         }
@@ -433,13 +459,19 @@ fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
 }
 
 /// Watches the listeners.
-fn open_doors(listeners: Vec<Listener>, poll: &Poll) -> Result<Vec<Door>, Error> {
+fn open_doors(
+    listeners: Vec<Listener>,
+    listen: &[Listen],
+    poll: &Poll,
+) -> Result<Vec<Door>, Error> {
+    let is_proxied = |index: usize| listen.get(index).is_some_and(|it| it.is_proxied);
     let open = |(listener, key): (Listener, usize)| {
         poll.add_readable(listener.as_fd(), key)
             .map_err(|error| Error::Listen(listener.address().clone(), error))?;
         Ok(Door {
             listener,
             is_ready: true,
+            is_proxied: is_proxied(key - key::DOORS),
         })
     };
     let keys = key::DOORS..key::SLOTS;

@@ -13,6 +13,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// What the kernel can do for us.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -95,6 +96,8 @@ fn is_remote(directory: BorrowedFd<'_>) -> bool {
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
+    /// Device and inode, which nobody else gets while it is open.
+    identity: (u64, u64),
     features: Features,
 }
 
@@ -179,8 +182,10 @@ impl Root {
         )
         .or_else(|_| open(path.join("."), flags, Mode::empty()))?;
         let features = features.probed(directory.as_fd());
+        let Meta { device, inode, .. } = meta(directory.as_fd())?;
         Ok(Self {
             directory,
+            identity: (device, inode),
             features,
         })
     }
@@ -189,6 +194,12 @@ impl Root {
     #[must_use]
     pub fn features(&self) -> Features {
         self.features
+    }
+
+    /// Whether another one is of the same directory; told without asking the kernel.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity
     }
 
     /// Whether `path` still names this directory.
@@ -390,11 +401,27 @@ pub fn load(file: BorrowedFd<'_>, offset: u64, bytes: u64, null: BorrowedFd<'_>)
     Ok(())
 }
 
+/// Opened before this process went where there may be none.
+static NULL: OnceLock<OwnedFd> = OnceLock::new();
+
+/// Has [`open_null`] work in a jail, too.
+///
+/// # Errors
+/// There is no /dev/null here either.
+pub fn keep_null() -> io::Result<()> {
+    // Only the first one is kept.
+    let _ = NULL.set(open_null()?);
+    Ok(())
+}
+
 /// Opens /dev/null for writing.
 ///
 /// # Errors
 /// There is none.
 pub fn open_null() -> io::Result<OwnedFd> {
+    if let Some(kept) = NULL.get() {
+        return kept.try_clone();
+    }
     Ok(open(
         "/dev/null",
         OFlags::WRONLY | OFlags::CLOEXEC,

@@ -6,10 +6,13 @@
 //! with `unsafe` are listed in tests/tidy.rs.
 
 pub mod abi;
+pub mod accounts;
+pub mod activation;
 pub mod beneath;
 pub mod child;
 pub mod clock;
 pub mod crash;
+pub mod daemon;
 pub mod dl;
 mod fatal;
 pub mod file;
@@ -19,8 +22,11 @@ pub mod guest;
 mod keys;
 pub mod landlock;
 pub mod memfd;
+pub mod notify;
 pub mod outside;
+pub mod pid_file;
 pub mod poll;
+pub mod privileges;
 pub mod process;
 mod raw;
 pub mod seccomp;

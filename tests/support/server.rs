@@ -26,11 +26,18 @@ use std::time::Duration;
 /// When a test gives up waiting.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How the ready line begins.
+const READY: &str = "swiftd: serving ";
+/// How lines begin that tell what an operator may want to know.
+const NOTICE: &str = "swiftd: notice: ";
+
 /// A running swiftd.
 pub struct Server {
     child: Child,
     lines: Receiver<String>,
     log: Vec<String>,
+    /// What was said before the ready line.
+    pub notices: Vec<String>,
     /// The places of the ready line: `http://127.0.0.1:8080/`, `unix:/path`.
     pub places: Vec<String>,
     descriptors_at_start: usize,
@@ -66,24 +73,33 @@ impl Server {
 
     /// The same; the log behind the ready line is read only when the gate has been dropped.
     pub fn spawn_gated(mut command: Command) -> (Self, Gate) {
+        command.stdin(Stdio::null());
+        Self::spawn_as_it_is(command)
+    }
+
+    /// The same with the standard input that the command has.
+    pub fn spawn_as_it_is(mut command: Command) -> (Self, Gate) {
         let (stderr, writer) = io::pipe().unwrap();
-        let child = command.stdin(Stdio::null());
-        let child = child.stderr(writer.try_clone().unwrap()).spawn().unwrap();
+        let child = command.stderr(writer.try_clone().unwrap());
+        let child = child.spawn().unwrap();
         // It holds a copy of the pipe's other end, and only the end of the last one is the end.
         drop(command);
         let (sender, lines) = channel();
         let (opener, gate) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                // What the sandbox is comes first; who wants to know reads it elsewhere.
-                if line.starts_with("swiftd: sandbox: ") {
+                // It is said at each start; who wants to know reads it elsewhere.
+                if line.starts_with("swiftd: notice: sandbox: ") {
                     continue;
                 }
+                let is_ready = line.starts_with(READY);
                 if sender.send(line).is_err() {
                     break;
                 }
-                // After the first line this waits until nobody can open the gate any more.
-                let _: Result<(), _> = gate.recv();
+                if is_ready {
+                    // This waits until nobody can open the gate any more.
+                    let _: Result<(), _> = gate.recv();
+                }
             }
         });
         let gate = Gate {
@@ -94,12 +110,17 @@ impl Server {
             child,
             lines,
             log: Vec::new(),
+            notices: Vec::new(),
             places: Vec::new(),
             descriptors_at_start: 0,
         };
-        let ready = server.next_line().expect("swiftd ends without serving");
+        let mut ready = server.next_line().expect("swiftd ends without serving");
+        while ready.starts_with(NOTICE) {
+            server.notices.push(ready);
+            ready = server.next_line().expect("swiftd ends without serving");
+        }
         let (_, places) = ready
-            .strip_prefix("swiftd: serving ")
+            .strip_prefix(READY)
             .and_then(|rest| rest.rsplit_once(" on "))
             .unwrap_or_else(|| panic!("not the ready line: {ready}"));
         server.places = places.split(", ").map(str::to_owned).collect();

@@ -12,22 +12,25 @@ use std::os::fd::{AsRawFd, RawFd};
 impl Call<'_> {
     /// An address as `what` 7 and 8 tell it.
     fn address(&mut self, is_peer: bool) -> Option<&[u8]> {
-        let origin = self.request.as_ref()?.caller.origin;
+        let request = self.request.as_ref()?;
+        let origin = request.caller.origin;
         let address = if is_peer {
-            origin.peer()
+            request.exchange.client_address(origin)
         } else {
             origin.local()
         };
+        // Of a connection that is no more only this end is known, and whoever has broken it must not
+        // pass for a Unix socket.
+        if address.is_none() && is_peer && origin.local().is_some() {
+            return None;
+        }
         let text = address.map_or("unix:".to_owned(), |address| address.to_string());
         Some(self.runtime.loans.lend(text.into_bytes()))
     }
 
     fn docroot(&mut self) -> Option<&[u8]> {
-        let request = self.request.as_ref()?;
-        match &request.exchange.docroot {
-            Some(_) => self.request.as_ref()?.exchange.docroot.as_deref(),
-            None => Some(&self.runtime.root),
-        }
+        let exchange = &*self.request.as_ref()?.exchange;
+        Some(exchange.docroot.as_deref().unwrap_or(exchange.site_root()))
     }
 
     /// Root and path joined, or what a hook has made of it.
