@@ -1,6 +1,7 @@
 //! Why a server could not be started: what was being done, to what, and how to mend it.
 
 use super::hosts::PageFault;
+use crate::sandbox;
 use crate::sys::socket::Address;
 use std::fmt;
 use std::io;
@@ -20,7 +21,7 @@ pub enum Error {
     /// A plugin, or the list of them, cannot be used; what plugins said comes first.
     Plugins(String),
     /// The process cannot lock itself in as it must.
-    Sandbox(crate::sandbox::Error),
+    Sandbox(sandbox::Error),
     /// What is said of clients does not fit together.
     Clients(String),
     /// The process lacks something.
@@ -32,6 +33,9 @@ impl fmt::Display for Error {
         match self {
             Self::Root(path, error) => {
                 write!(f, "cannot serve {}: {error}", path.display())?;
+                if let Some(hint) = sandbox::explain(error, path) {
+                    return f.write_str(&hint);
+                }
                 match error.kind() {
                     io::ErrorKind::NotFound => write!(f, "; name a directory that exists"),
                     io::ErrorKind::NotADirectory => write!(f, "; name the directory it is in"),
