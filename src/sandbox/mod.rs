@@ -163,8 +163,12 @@ fn reason(error: &io::Error) -> String {
 /// is not.
 #[must_use]
 pub fn explain(error: &io::Error, path: &Path) -> Option<String> {
-    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-    let state = state().filter(|_| is_denied)?;
+    let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    let state = state().filter(|_| is_denied(error))?;
+    // Nothing of this keeps anybody from looking a name up.
+    if path.canonicalize().is_err_and(|error| is_denied(&error)) {
+        return None;
+    }
     let is_outside = matches!(state.landlock, Part::InForce(_)) && !state.is_named(path);
     is_outside.then(|| {
         "; it is outside of what the sandbox of this process allows: restart swiftd, or name a directory above it in [sandbox] allow"

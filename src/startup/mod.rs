@@ -10,8 +10,9 @@
 //!    of descriptors is raised: all that needs root, or the outside.
 //! 4. Into the jail; log files that are not there are made for the account; root is dropped.
 //! 5. The supervisor forks, so that neither it nor any worker ever has more rights than the server.
-//! 6. Plugins are loaded, roots and logs opened: as whom they will be opened later, so what would
-//!    fail at a reload fails now.
+//! 6. The process that serves locks itself in ([`crate::sandbox`]); plugins are loaded, roots and logs
+//!    opened: as whom and out of where they will be opened later, so what would fail at a reload
+//!    fails now.
 //! 7. The pid is written, the ready line said, the terminal left, and everybody told.
 //!
 //! INVARIANT: until 6 there is one thread, and what fails leaves nothing behind.
