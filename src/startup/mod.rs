@@ -10,8 +10,9 @@
 //!    of descriptors is raised: all that needs root, or the outside.
 //! 4. Into the jail; log files that are not there are made for the account; root is dropped.
 //! 5. The supervisor forks, so that neither it nor any worker ever has more rights than the server.
-//! 6. Plugins are loaded, roots and logs opened: as whom they will be opened later, so what would
-//!    fail at a reload fails now.
+//! 6. The process that serves locks itself in ([`crate::sandbox`]); plugins are loaded, roots and logs
+//!    opened: as whom and out of where they will be opened later, so what would fail at a reload
+//!    fails now.
 //! 7. The pid is written, the ready line said, the terminal left, and everybody told.
 //!
 //! INVARIANT: until 6 there is one thread, and what fails leaves nothing behind.
@@ -25,7 +26,7 @@ pub use ground::Ground;
 use crate::cli::{self, Failure};
 use crate::config::{Config, Destination, Service};
 use crate::conn::NoHooks;
-use crate::plugin::{Extension, Plugins};
+use crate::plugin::{Extension, Plugins, needs};
 use crate::server::{self, Server};
 use crate::supervisor::{self, LeftOut, Role, Worker};
 use crate::sys::accounts;
@@ -283,12 +284,15 @@ fn work(
     let wanted_max = config.turn.connections_max;
     let is_quiet = config.service.is_quiet;
     let is_root = privileges::effective_user() == 0 && config.service.user.is_none();
+    // The last privilege is gone; threads and plugins come now.
+    let sandbox = needs::lock_in(&config).map_err(server::Error::Sandbox)?;
     let plugins = plugins(&config, worker.left_out, worker.is_first)?;
     let mut server = Server::start_with(worker.listeners, config, plugins, Some(worker.signals))?;
     if worker.is_first {
         announcer
             .write(main)
             .map_err(system("cannot write the pid file"))?;
+        notice(format_args!("{sandbox}"));
         if is_root {
             notice(format_args!(
                 "running as root: set a user who may read what is served and nothing else (--user)"
