@@ -1,12 +1,13 @@
 //! The command line.
 
+mod clients;
 mod command;
 mod help;
 mod load;
 mod plugins;
 mod request;
 
-use crate::config::{Config, Order, memory, nearest};
+use crate::config::{Config, Listen, Order, memory, nearest};
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
 pub use command::Command;
@@ -114,7 +115,8 @@ pub fn parse_over(
     let mut arguments = Vec::new();
     let mut root = None;
     let mut trial = Trial::default();
-    let mut listen = Vec::new();
+    let mut listen: Vec<Listen> = Vec::new();
+    let mut proxies = Vec::new();
     let mut index_names = Vec::new();
     let mut said: Vec<String> = Vec::new();
     let mut order = None;
@@ -152,7 +154,7 @@ pub fn parse_over(
             continue;
         }
         said.push(name.clone());
-        if !OPTIONS.contains(&name.as_str()) {
+        if !OPTIONS.contains(&name.as_str()) && !clients::OPTIONS.contains(&name.as_str()) {
             return Err(unknown(&name));
         }
         if FLAGS.contains(&name.as_str()) {
@@ -167,8 +169,9 @@ pub fn parse_over(
             .map_err(|_| Error(format!("--{name} needs a value")))?;
         match name.as_str() {
             "root" => set_root(&mut root, value)?,
-            "listen" => listen.push(address(&value)?),
-            "port" => listen.push(port(&value)?),
+            "listen" => listen.push(clients::listen(value)?),
+            "port" => listen.push(port(&value)?.into()),
+            "trusted-proxy" => proxies.push(clients::proxy(&value)?),
             "index" => index_names.push(index_name(&value)?),
             "temp-dir" => config.temporary = value.into(),
             "user" => set_user(&mut config, &value)?,
@@ -219,8 +222,12 @@ pub fn parse_over(
         )));
     }
     if !listen.is_empty() {
-        config.listen = listen.into_iter().map(Into::into).collect();
+        config.listen = listen;
     }
+    if !proxies.is_empty() {
+        config.clients.trusted_proxies = proxies;
+    }
+    clients::check(&config.clients, &config.listen)?;
     if !index_names.is_empty() {
         config.site.index_names = index_names;
     }
@@ -249,6 +256,9 @@ pub fn ready_line<'a>(root: &Path, addresses: impl Iterator<Item = &'a Address>)
 }
 
 fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), Error> {
+    if clients::set(&mut config.clients, given)? {
+        return Ok(());
+    }
     let Config {
         limits,
         turn,
@@ -432,7 +442,7 @@ fn avoid(config: &mut Config, value: &OsStr) -> Result<(), Error> {
 }
 
 fn unknown(name: &str) -> Error {
-    let meant = nearest(name, OPTIONS.iter().copied());
+    let meant = nearest(name, OPTIONS.iter().chain(&clients::OPTIONS).copied());
     let meant = meant.map_or(String::new(), |option| {
         format!("; did you mean --{option}?")
     });

@@ -17,7 +17,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("disk", &["conn", "files", "http", "sys"]),
     ("files", &["conn", "disk", "handler", "http", "sys"]),
     ("config", &["conn", "files", "policy", "sys"]),
-    ("cli", &["config", "plugin", "server", "sys"]),
+    ("cli", &["config", "plugin", "policy", "server", "sys"]),
+    ("clients", &["config", "conn"]),
     ("figures", &[]),
     (
         "plugin",
@@ -26,8 +27,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "config", "conn", "disk", "figures", "files", "handler", "http", "log", "plugin",
-            "policy", "sys",
+            "clients", "config", "conn", "disk", "figures", "files", "handler", "http", "log",
+            "plugin", "policy", "sys",
         ],
     ),
     ("supervisor", &["sys"]),
@@ -47,7 +48,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     // Not part of the program.
     ("testing", &["conn", "handler", "http", "policy"]),
-    ("fuzzing", &["conn", "handler", "http", "plugin", "testing"]),
+    (
+        "fuzzing",
+        &["conn", "handler", "http", "plugin", "policy", "testing"],
+    ),
 ];
 
 /// Crates, and the only modules that may name them.

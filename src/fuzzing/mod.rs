@@ -9,23 +9,27 @@
 
 mod connection;
 mod elf;
+mod forwarded;
 mod message;
 mod plugin_config;
+mod proxy_header;
 mod responses;
 mod script;
 mod selection;
 
 pub use connection::connection;
 pub use elf::elf;
+pub use forwarded::forwarded;
 pub use message::{chunked_body, request_head, target};
 pub use plugin_config::plugin_config;
+pub use proxy_header::proxy_header;
 pub use selection::{conditional, negotiate, range};
 
 /// What a fuzz target is called and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     ("request_head", request_head),
     ("chunked_body", chunked_body),
     ("target", target),
@@ -35,6 +39,8 @@ pub const TARGETS: [Target; 9] = [
     ("connection", connection),
     ("plugin_config", plugin_config),
     ("elf", elf),
+    ("proxy_header", proxy_header),
+    ("forwarded", forwarded),
 ];
 
 /// Takes an input apart from its start. Where it has ended, zeros come, so that every input means

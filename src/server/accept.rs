@@ -6,6 +6,7 @@
 //! edge would come.
 
 use super::{Server, Share, special};
+use crate::clients::Place;
 use crate::conn::{Connection, Why};
 use crate::sys::socket::{self, Listener};
 use std::io;
@@ -18,6 +19,8 @@ pub(super) struct Door {
     pub(super) listener: Listener,
     /// accept(2) may succeed.
     pub(super) is_ready: bool,
+    /// Each of its connections begins with the header of a trusted proxy.
+    pub(super) is_proxied: bool,
 }
 
 /// How long accepting pauses when no connection ends, milliseconds.
@@ -38,6 +41,7 @@ impl Server {
 
     /// Takes what fits into this turn.
     pub(super) fn accept(&mut self) {
+        self.judge_postponed();
         let mut budget = self.turn.accepts_max;
         for index in 0..self.doors.len() {
             while budget > 0 && self.doors[index].is_ready && !self.is_paused {
@@ -46,8 +50,16 @@ impl Server {
                     return;
                 }
                 budget -= 1;
-                match self.doors[index].listener.accept() {
-                    Ok(Some(socket)) => self.admit(socket),
+                let is_asked = self.doors[index].is_proxied || self.core.clients.is_limited();
+                let listener = &self.doors[index].listener;
+                let accepted = if is_asked {
+                    listener.accept_from()
+                } else {
+                    listener.accept().map(|socket| socket.map(|it| (it, None)))
+                };
+                match accepted {
+                    Ok(Some((socket, peer))) if is_asked => self.judge(index, socket, peer),
+                    Ok(Some((socket, _))) => self.admit(socket),
                     Ok(None) => self.doors[index].is_ready = false,
                     Err(error) => self.handle_refused(index, &error),
                 }
@@ -73,8 +85,16 @@ impl Server {
     /// that are answered and closed by then never cost a registration.
     pub(super) fn admit(&mut self, socket: OwnedFd) {
         let connection = Connection::new(self.core.now, &self.core.limits);
+        self.begin(connection, socket, None);
+    }
+
+    /// The same for a connection that is known already, in the place that its client has.
+    pub(super) fn begin(&mut self, connection: Connection, socket: OwnedFd, place: Option<Place>) {
         let deadline = connection.deadline();
         let index = self.slots.insert(connection, socket);
+        if let Some(place) = place {
+            self.core.clients.seat(index, place);
+        }
         self.tally.accepted_count += 1;
         self.refresh_figures();
         if self.drive(index) == Share::IsOver {
@@ -90,7 +110,7 @@ impl Server {
 
     /// Ends a connection that has been idle for a while, so that idle clients do not keep others
     /// out. False if none was found.
-    fn make_room(&mut self) -> bool {
+    pub(super) fn make_room(&mut self) -> bool {
         let (now, limits) = (self.core.now, &self.core.limits);
         let found = self
             .slots

@@ -5,6 +5,7 @@
 
 mod accept;
 mod adopt;
+mod clients;
 mod drive;
 mod error;
 mod events;
@@ -18,8 +19,9 @@ mod tend;
 pub use error::Error;
 pub use service::Service;
 
+use crate::clients::Clients;
 use crate::config::{Config, Listen, Turn};
-use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
+use crate::conn::{Context, End, Gate, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
 use crate::handler::Static;
@@ -35,6 +37,7 @@ use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::socket::{self, Address, Listener};
 use accept::Door;
+use clients::Arrival;
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
@@ -98,6 +101,8 @@ pub struct Server {
     turn: Turn,
     /// Nothing is accepted until there is room again.
     is_paused: bool,
+    /// Connections that are judged in the next turn.
+    postponed: Vec<Arrival>,
     tally: Tally,
     /// When accepting is tried again although no connection has ended.
     resume: Option<Timer>,
@@ -116,6 +121,7 @@ struct Core {
     stamp: Stamp,
     now: u64,
     policy: Policy,
+    clients: Clients,
     journal: NoJournal,
     ledger: Ledger,
     is_draining: bool,
@@ -124,6 +130,8 @@ struct Core {
 
 impl Core {
     fn context<'a>(&'a mut self, id: Id, origin: &'a dyn Origin) -> Context<'a> {
+        // What the server asks itself is nobody's request.
+        let is_counted = self.clients.is_limited() && id.slot < inner::FIRST_SLOT;
         Context {
             limits: &self.limits,
             hooks: &mut *self.hooks,
@@ -135,6 +143,7 @@ impl Core {
             origin,
             policy: &self.policy,
             journal: &mut self.journal,
+            gate: is_counted.then_some(&mut self.clients as &mut dyn Gate),
             is_short: self.ledger.is_short(),
             is_draining: self.is_draining,
         }
@@ -203,8 +212,11 @@ impl Server {
             limits,
             mut turn,
             temporary,
+            clients: client_bounds,
+            listen,
             ..
         } = config;
+        client_bounds.check(&listen).map_err(Error::Clients)?;
         fit_descriptors(&mut turn, &mut cache);
         let root = site.root.clone();
         let site = Site::open(site).map_err(|error| Error::Root(root, error))?;
@@ -225,13 +237,13 @@ impl Server {
         hooks
             .attach(&poll, keys)
             .map_err(system("cannot watch what plugins wait for"))?;
-        let doors = open_doors(listeners, &poll)?;
+        let doors = open_doors(listeners, &listen, &poll)?;
         let worker = disk
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
         let now = clock::monotonic_ms();
         let files = Store::new(Arc::new(site), cache, Arc::clone(&disk), now);
-        Ok(Self {
+        let mut server = Self {
             poll,
             doors,
             slots: Slots::new(),
@@ -246,6 +258,7 @@ impl Server {
                 stamp: Stamp::new(clock::unix_secs()),
                 now,
                 policy: Policy::default(),
+                clients: Clients::default(),
                 journal: NoJournal,
                 ledger: Ledger::new(turn.buffer_bytes_max),
                 is_draining: false,
@@ -258,13 +271,16 @@ impl Server {
             buffer: vec![0; turn.read_bytes].into(),
             turn,
             is_paused: false,
+            postponed: Vec::new(),
             tally: Tally::new(now),
             resume: None,
             next_complaint: 0,
             should_stop: Arc::new(AtomicBool::new(false)),
             is_stopped: false,
             service: Service::default(),
-        })
+        };
+        server.set_clients(&client_bounds);
+        Ok(server)
     }
 
     /// Where the server listens, with real port numbers.
@@ -332,6 +348,7 @@ impl Server {
         if self.slots.reclaim() {
             self.is_paused = false;
         }
+        self.complain_of_clients();
         self.log.flush();
         self.is_stopped |= self.core.is_draining && self.slots.len() == 0;
         Ok(())
@@ -339,7 +356,7 @@ impl Server {
 
     /// How long the next wait may be; `None` for ever.
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.can_accept() {
+        if !self.ready.is_empty() || !self.postponed.is_empty() || self.can_accept() {
             return Some(Duration::ZERO);
         }
         let due = [self.timers.next_deadline(), self.core.hooks.due()];
@@ -369,6 +386,7 @@ impl Server {
             let (id, why) = (slot.id(index), slot.connection.why());
             self.core.hooks.handle_close(id, why);
         }
+        self.leave(index);
         if let Some(slot) = self.slots.get_mut(index) {
             self.core.ledger.discount(slot.owned_bytes);
         }
@@ -439,13 +457,19 @@ fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
 }
 
 /// Watches the listeners.
-fn open_doors(listeners: Vec<Listener>, poll: &Poll) -> Result<Vec<Door>, Error> {
+fn open_doors(
+    listeners: Vec<Listener>,
+    listen: &[Listen],
+    poll: &Poll,
+) -> Result<Vec<Door>, Error> {
+    let is_proxied = |index: usize| listen.get(index).is_some_and(|it| it.is_proxied);
     let open = |(listener, key): (Listener, usize)| {
         poll.add_readable(listener.as_fd(), key)
             .map_err(|error| Error::Listen(listener.address().clone(), error))?;
         Ok(Door {
             listener,
             is_ready: true,
+            is_proxied: is_proxied(key - key::DOORS),
         })
     };
     let keys = key::DOORS..key::SLOTS;
