@@ -80,7 +80,6 @@ pub fn serve(mut config: Config) -> u8 {
                 )));
             }
         }
-        logs::leave_stderr(&mut config);
     }
     let start = Start {
         ground,
