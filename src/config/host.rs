@@ -1,6 +1,7 @@
 //! What the operator sets for a host: its site, its paths, its log.
 
-use super::logs::AccessLog;
+use super::Config;
+use super::logs::{AccessLog, Destination};
 use crate::files;
 use crate::policy::{FieldRule, HostName, Redirect};
 use std::path::PathBuf;
@@ -27,4 +28,24 @@ pub struct Host {
     pub site: files::Settings,
     /// What holds for its requests.
     pub rules: Rules,
+}
+
+impl Config {
+    /// The logs of requests, each once; the default host's is the first. What a host's
+    /// `access_log` is, is an index of this.
+    #[must_use]
+    pub fn access_logs(&self) -> Vec<AccessLog> {
+        let hosts = self.hosts.iter().map(|host| &host.rules);
+        let mut logs: Vec<AccessLog> = Vec::new();
+        for log in std::iter::once(&self.rules)
+            .chain(hosts)
+            .filter_map(|rules| rules.access_log.as_ref())
+            .filter(|log| log.destination != Destination::Off)
+        {
+            if !logs.contains(log) {
+                logs.push(log.clone());
+            }
+        }
+        logs
+    }
 }

@@ -10,6 +10,7 @@ mod drive;
 mod error;
 mod events;
 mod figures;
+pub mod hosts;
 mod inner;
 mod ledger;
 mod service;
@@ -23,7 +24,7 @@ use crate::clients::Clients;
 use crate::config::{Config, Listen, Turn};
 use crate::conn::{Context, End, Gate, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
-use crate::files::{self, Site, Store};
+use crate::files::{self, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
@@ -36,8 +37,8 @@ use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::socket::{self, Address, Listener};
-use accept::Door;
-use clients::Arrival;
+use accept::{Door, open_doors};
+use clients::Postponed;
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
@@ -76,9 +77,6 @@ mod special {
     pub(super) const WATCHDOG: u32 = u32::MAX - 2;
 }
 
-/// How many listeners there may be.
-pub const LISTENERS_MAX: usize = key::SLOTS - key::DOORS;
-
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
 /// listeners, root, the files that are open for a moment.
 const DESCRIPTORS_RESERVED: usize = 64;
@@ -102,7 +100,7 @@ pub struct Server {
     /// Nothing is accepted until there is room again.
     is_paused: bool,
     /// Connections that are judged in the next turn.
-    postponed: Vec<Arrival>,
+    postponed: Vec<Postponed>,
     tally: Tally,
     /// When accepting is tried again although no connection has ended.
     resume: Option<Timer>,
@@ -196,7 +194,7 @@ impl Server {
         Self::start_with(Self::bind(&config)?, config, hooks, signals)
     }
 
-    /// Opens the root and starts the disk thread. `signals` come through the loop.
+    /// Opens the roots and starts the disk thread. `signals` come through the loop.
     ///
     /// # Errors
     /// Something of that is not possible; nothing is left behind.
@@ -206,8 +204,8 @@ impl Server {
         mut hooks: Box<dyn Extension>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
+        let hosts = hosts::prepare(&config)?;
         let Config {
-            site,
             mut cache,
             limits,
             mut turn,
@@ -218,8 +216,6 @@ impl Server {
         } = config;
         client_bounds.check(&listen).map_err(Error::Clients)?;
         fit_descriptors(&mut turn, &mut cache);
-        let root = site.root.clone();
-        let site = Site::open(site).map_err(|error| Error::Root(root, error))?;
         let system = |what| move |error| Error::System(what, error);
         let poll = Poll::new().map_err(system("cannot make an epoll instance"))?;
         let disk = Disk::new(turn.disk_jobs_max, turn.connections_max)
@@ -242,7 +238,22 @@ impl Server {
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
         let now = clock::monotonic_ms();
-        let files = Store::new(Arc::new(site), cache, Arc::clone(&disk), now);
+        let files = Store::new(cache, Arc::clone(&disk), now);
+        let mut core = Core {
+            limits,
+            hooks,
+            handler: Static { files },
+            pool: Pool::default(),
+            stamp: Stamp::new(clock::unix_secs()),
+            now,
+            policy: Policy::default(),
+            clients: Clients::default(),
+            journal: NoJournal,
+            ledger: Ledger::new(turn.buffer_bytes_max),
+            is_draining: false,
+            traffic: Traffic::default(),
+        };
+        core.set_hosts(hosts);
         let mut server = Self {
             poll,
             doors,
@@ -250,20 +261,7 @@ impl Server {
             inners: Inners::default(),
             timers: Heap::new(),
             ready: VecDeque::new(),
-            core: Core {
-                limits,
-                hooks,
-                handler: Static { files },
-                pool: Pool::default(),
-                stamp: Stamp::new(clock::unix_secs()),
-                now,
-                policy: Policy::default(),
-                clients: Clients::default(),
-                journal: NoJournal,
-                ledger: Ledger::new(turn.buffer_bytes_max),
-                is_draining: false,
-                traffic: Traffic::default(),
-            },
+            core,
             log: Log::new(Arc::clone(&disk)),
             disk,
             _worker: worker,
@@ -291,7 +289,8 @@ impl Server {
     /// What the kernel offers for the files, as found at start.
     #[must_use]
     pub fn features(&self) -> Features {
-        self.core.handler.files.features()
+        let files = &self.core.handler.files;
+        files.features(files.main_site())
     }
 
     /// The most connections that the descriptor limit allows.
@@ -454,26 +453,6 @@ fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
     cache.descriptors_max = cache.descriptors_max.min(granted / 4);
     let room = granted.saturating_sub(cache.descriptors_max + DESCRIPTORS_RESERVED);
     turn.connections_max = turn.connections_max.min(room.max(1));
-}
-
-/// Watches the listeners.
-fn open_doors(
-    listeners: Vec<Listener>,
-    listen: &[Listen],
-    poll: &Poll,
-) -> Result<Vec<Door>, Error> {
-    let is_proxied = |index: usize| listen.get(index).is_some_and(|it| it.is_proxied);
-    let open = |(listener, key): (Listener, usize)| {
-        poll.add_readable(listener.as_fd(), key)
-            .map_err(|error| Error::Listen(listener.address().clone(), error))?;
-        Ok(Door {
-            listener,
-            is_ready: true,
-            is_proxied: is_proxied(key - key::DOORS),
-        })
-    };
-    let keys = key::DOORS..key::SLOTS;
-    listeners.into_iter().zip(keys).map(open).collect()
 }
 
 impl Drop for Server {

@@ -7,6 +7,7 @@
 //!
 //! In the background there is no standard error.
 
+use crate::config::file::STDIN;
 use crate::config::{Config, Destination, Service};
 use crate::sys::socket::Address;
 use std::io;
@@ -124,7 +125,9 @@ fn each_inner(config: &mut Config, mut change: impl FnMut(&mut PathBuf)) {
     }
     change(&mut config.temporary);
     config.plugins.file.iter_mut().for_each(&mut change);
-    config.plugins.config_file.iter_mut().for_each(&mut change);
+    let file = config.plugins.config_file.iter_mut();
+    file.filter(|path| **path != Path::new(STDIN))
+        .for_each(&mut change);
 }
 
 #[cfg(test)]
