@@ -20,11 +20,12 @@
 mod announce;
 mod ground;
 mod listeners;
+mod logs;
 
 pub use ground::Ground;
 
 use crate::cli::{self, Failure};
-use crate::config::{Config, Destination, Service};
+use crate::config::{Config, Service};
 use crate::conn::NoHooks;
 use crate::plugin::{Extension, Plugins, needs};
 use crate::server::{self, Server};
@@ -37,12 +38,11 @@ use crate::sys::notify::{self, Notifier};
 use crate::sys::pid_file::PidFile;
 use crate::sys::privileges::{self, Account};
 use crate::sys::process;
-use crate::sys::socket::{Address, Listener};
+use crate::sys::socket::Listener;
 use crate::sys::threads;
 use announce::Announcer;
 use std::fmt;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 
 /// Something went wrong at run time.
 pub const RUN_TIME: u8 = 1;
@@ -81,7 +81,6 @@ pub fn serve(mut config: Config) -> u8 {
                 )));
             }
         }
-        log_elsewhere(&mut config);
     }
     let start = Start {
         ground,
@@ -133,12 +132,13 @@ impl Start<'_> {
             announcer.enter(jail);
             ground.settle_inside(&mut config);
         }
-        announcer.log = make_logs(&config, account.as_ref())?;
         if let Some(account) = &account {
+            logs::make(&config, account)?;
             privileges::drop_to(account).map_err(|error| {
                 failure(format_args!("cannot become user {}: {error}", account.name))
             })?;
         }
+        announcer.log = logs::open_for_stderr(&config)?;
         let main = std::process::id();
         let worker = if config.plugins.is_supervised {
             match supervise(&config, listeners, announcer, &notifier)? {
@@ -157,50 +157,20 @@ impl Start<'_> {
     }
 }
 
-/// Gives the paths of Unix sockets away: in a sticky directory only the owner may remove them.
+/// What is to belong to the account that the server becomes.
 fn give(listeners: &[Listener], account: &Account) -> Result<(), Failure> {
-    for listener in listeners.iter().filter(|it| !it.is_inherited()) {
-        if let Address::Unix(path) = listener.address() {
-            privileges::give(path, account).map_err(|error| {
-                failure(format_args!("cannot give {} away: {error}", path.display()))
+    for listener in listeners {
+        listener
+            .give(account.user, account.group)
+            .map_err(|error| {
+                let address = listener.address();
+                failure(format_args!(
+                    "cannot give {address} to user {}: {error}",
+                    account.name
+                ))
             })?;
-        }
     }
     Ok(())
-}
-
-/// Makes the log files that are not there, for whoever will open them, also when they have been
-/// rotated. Returns the error log, if it is a file.
-fn make_logs(config: &Config, account: Option<&Account>) -> Result<Option<OwnedFd>, Failure> {
-    let mut log = None;
-    let error_log = match &config.logs.error {
-        Destination::File(path) => Some(path),
-        _ => None,
-    };
-    let access_logs = config.hosts.iter().map(|host| &host.rules);
-    let access_logs = access_logs.chain([&config.rules]).filter_map(|rules| {
-        match &rules.access_log.as_ref()?.destination {
-            Destination::File(path) => Some(path),
-            _ => None,
-        }
-    });
-    for path in access_logs.chain(error_log) {
-        let opened = privileges::open_log(path, account);
-        let opened = opened.map_err(|error| {
-            let hint = match error.kind() {
-                io::ErrorKind::NotFound => "; make its directory first",
-                _ => "",
-            };
-            failure(format_args!(
-                "cannot open the log {}: {error}{hint}",
-                path.display()
-            ))
-        })?;
-        if Some(path) == error_log {
-            log = Some(opened);
-        }
-    }
-    Ok(log)
 }
 
 /// Whom to become; `None` if that is who this is.
@@ -231,21 +201,6 @@ fn account(service: &Service) -> Result<Option<Account>, Failure> {
         "cannot become user {}: only root can; start it as root, or leave user out",
         account.name
     )))
-}
-
-/// A daemon has no standard error, so what would go there goes where the system's messages are.
-fn log_elsewhere(config: &mut Config) {
-    let hosts = config.hosts.iter_mut().map(|host| &mut host.rules);
-    for rules in hosts.chain([&mut config.rules]) {
-        if let Some(log) = &mut rules.access_log
-            && log.destination == Destination::Stderr
-        {
-            log.destination = Destination::Syslog;
-        }
-    }
-    if config.logs.error == Destination::Stderr {
-        config.logs.error = Destination::Syslog;
-    }
 }
 
 /// Like [`supervisor::run`]. The process that was started is the one that others know.
