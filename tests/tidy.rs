@@ -16,8 +16,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("log", &["disk"]),
     ("disk", &["conn", "files", "http", "sys"]),
     ("files", &["conn", "disk", "handler", "http", "sys"]),
-    ("config", &["conn", "files", "policy", "sys"]),
-    ("cli", &["config", "plugin", "policy", "server", "sys"]),
+    ("config", &["conn", "files", "http", "policy", "sys"]),
+    ("cli", &["config", "plugin", "sys"]),
     ("clients", &["config", "conn"]),
     ("figures", &[]),
     (
@@ -50,7 +50,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("testing", &["conn", "handler", "http", "policy"]),
     (
         "fuzzing",
-        &["conn", "handler", "http", "plugin", "policy", "testing"],
+        &[
+            "config", "conn", "handler", "http", "plugin", "policy", "testing",
+        ],
     ),
 ];
 

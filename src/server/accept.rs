@@ -7,7 +7,7 @@
 
 use super::{Error, Server, Share, key, special};
 use crate::clients::Place;
-use crate::config::Listen;
+use crate::config::{LISTENERS_MAX, Listen};
 use crate::conn::{Connection, Why};
 use crate::sys::poll::Poll;
 use crate::sys::socket::{self, Listener};
@@ -24,6 +24,11 @@ pub(super) struct Door {
     /// Each of its connections begins with the header of a trusted proxy.
     pub(super) is_proxied: bool,
 }
+
+const _: () = assert!(
+    LISTENERS_MAX <= key::SLOTS - key::DOORS,
+    "every listener that can be set has a key"
+);
 
 /// How long accepting pauses when no connection ends, milliseconds.
 const PAUSE_MS: u64 = 500;

@@ -77,9 +77,6 @@ mod special {
     pub(super) const WATCHDOG: u32 = u32::MAX - 2;
 }
 
-/// How many listeners there may be.
-pub const LISTENERS_MAX: usize = key::SLOTS - key::DOORS;
-
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
 /// listeners, root, the files that are open for a moment.
 const DESCRIPTORS_RESERVED: usize = 64;
