@@ -13,16 +13,28 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("conn", &["http", "policy"]),
     ("handler", &["conn", "http"]),
     ("sys", &[]),
-    ("log", &["disk"]),
-    ("disk", &["conn", "files", "http", "sys"]),
+    ("text", &[]),
+    (
+        "log",
+        &["config", "conn", "disk", "http", "policy", "sys", "text"],
+    ),
+    ("disk", &["conn", "files", "http", "log", "sys"]),
     ("files", &["conn", "disk", "handler", "http", "sys"]),
-    ("config", &["conn", "files", "policy", "sys"]),
-    ("cli", &["config", "plugin", "policy", "server", "sys"]),
+    ("config", &["conn", "files", "http", "policy", "sys"]),
+    ("cli", &["config", "plugin", "sys"]),
     ("clients", &["config", "conn"]),
     ("figures", &[]),
     (
         "plugin",
-        &["config", "conn", "figures", "http", "supervisor", "sys"],
+        &[
+            "config",
+            "conn",
+            "figures",
+            "http",
+            "supervisor",
+            "sys",
+            "text",
+        ],
     ),
     (
         "server",
@@ -50,7 +62,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("testing", &["conn", "handler", "http", "policy"]),
     (
         "fuzzing",
-        &["conn", "handler", "http", "plugin", "policy", "testing"],
+        &[
+            "config", "conn", "handler", "http", "plugin", "policy", "testing",
+        ],
     ),
 ];
 
@@ -62,7 +76,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("libloading", &["sys"]),
     ("httparse", &["http", "fuzzing"]),
     ("httpdate", &["http", "fuzzing"]),
-    ("memchr", &["http", "files", "fuzzing"]),
+    ("memchr", &["http", "files", "log", "fuzzing"]),
     ("lexopt", &["cli"]),
     ("toml", &["config"]),
     ("inotify", &["sys"]),

@@ -1,10 +1,11 @@
 //! The command line over the configuration file over the defaults.
 
-use super::{Command, parse, parse_over};
-use crate::config::{self, Config};
+use super::{Command, Line, Said, parse_over};
+use crate::config::file::STDIN;
+use crate::config::{self, Config, Draft};
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why what was asked for cannot be done: what to say, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +45,42 @@ impl std::error::Error for Failure {}
 /// # Errors
 /// The command line is wrong, or a file that it names cannot be read or is wrong.
 pub fn load(args: Vec<OsString>) -> Result<Command, Failure> {
+    load_at(args, Path::to_owned)
+}
+
+/// The same, with the configuration file where `place` says that it is now: a process may have left
+/// the directory where it was started.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_at(args: Vec<OsString>, place: impl Fn(&Path) -> PathBuf) -> Result<Command, Failure> {
     let is_usage = |error: super::Error| Failure::new(Failure::USAGE, &error);
-    let command = parse(args.iter().cloned()).map_err(is_usage)?;
-    let Some(path) = command.config_file() else {
-        return Ok(command);
+    let line = match Line::read(Draft::default(), args.iter().cloned()).map_err(is_usage)? {
+        Said::Line(line) => line,
+        Said::Command(command) => return Ok(command),
     };
-    let mut config = Config::new(PathBuf::new());
-    config::file::load(path, &mut config).map_err(|error| Failure::new(Failure::CONFIG, &error))?;
-    parse_over(config, args).map_err(is_usage)
+    // Nothing else of the file matters, and a faulty one must not keep the server from being told.
+    let knows_server = line.order.is_some() && line.draft.config.service.pid_file.is_some();
+    let Some(path) = line.file().filter(|_| !knows_server) else {
+        return line.command().map_err(is_usage);
+    };
+    let path = match path == Path::new(STDIN) {
+        true => path.to_owned(),
+        false => place(path),
+    };
+    let mut draft = Draft::default();
+    config::file::load(&path, &mut draft).map_err(|error| Failure::new(Failure::CONFIG, &error))?;
+    let command = parse_over(draft, args).map_err(is_usage)?;
+    let has_root = |config: &Config| !config.site.root.as_os_str().is_empty();
+    match &command {
+        Command::Serve(config) | Command::Check { config, .. } if !has_root(config) => {
+            let path = path.to_string_lossy();
+            let message = format!(
+                "{}: root is missing; add a line root = \"/var/www/html\" before the first table",
+                path.escape_debug()
+            );
+            Err(Failure::new(Failure::CONFIG, &message))
+        }
+        _ => Ok(command),
+    }
 }

@@ -7,6 +7,7 @@
 //! first bytes of an input set what is not the peer's to choose; the rest is what the peer sends,
 //! as it is, so that corpora and dictionaries stay legible.
 
+mod config;
 mod connection;
 mod elf;
 mod forwarded;
@@ -18,6 +19,7 @@ mod rules;
 mod script;
 mod selection;
 
+pub use config::config;
 pub use connection::connection;
 pub use elf::elf;
 pub use forwarded::forwarded;
@@ -30,7 +32,7 @@ pub use selection::{conditional, negotiate, range};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("request_head", request_head),
     ("chunked_body", chunked_body),
     ("target", target),
@@ -38,6 +40,7 @@ pub const TARGETS: [Target; 11] = [
     ("conditional", conditional),
     ("negotiate", negotiate),
     ("connection", connection),
+    ("config", config),
     ("plugin_config", plugin_config),
     ("elf", elf),
     ("proxy_header", proxy_header),

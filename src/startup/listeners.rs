@@ -7,8 +7,9 @@
 
 use super::{failure, notice};
 use crate::cli::Failure;
+use crate::config::LISTENERS_MAX;
 use crate::config::{Config, Listen};
-use crate::server::{Error, LISTENERS_MAX, Server};
+use crate::server::{Error, Server};
 use crate::sys::activation::Inherited;
 use crate::sys::socket::{Address, Listener};
 use std::path::PathBuf;

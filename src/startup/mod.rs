@@ -281,6 +281,7 @@ fn work(
     crash::install_handler().map_err(system("cannot handle fatal signals"))?;
     let root = config.site.root.clone();
     let wanted_max = config.turn.connections_max;
+    let is_quiet = config.service.is_quiet;
     let is_root = privileges::effective_user() == 0 && config.service.user.is_none();
     let plugins = plugins(&config, worker.left_out, worker.is_first)?;
     let mut server = Server::start_with(worker.listeners, config, plugins, Some(worker.signals))?;
@@ -303,7 +304,9 @@ fn work(
     // First, so that whoever acts upon the line finds it so.
     crash::set_ready();
     if worker.is_first {
-        say(&cli::ready_line(&root, server.addresses()));
+        if !is_quiet {
+            say(&cli::ready_line(&root, server.addresses()));
+        }
     } else {
         say("swiftd: worker restarted");
     }
