@@ -50,6 +50,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "cli",
             "config",
             "conn",
+            "log",
             "plugin",
             "server",
             "supervisor",

@@ -25,6 +25,7 @@ pub use ground::Ground;
 use crate::cli::{self, Failure};
 use crate::config::{Config, Destination, Service};
 use crate::conn::NoHooks;
+use crate::log;
 use crate::plugin::{Extension, Plugins};
 use crate::server::{self, Server};
 use crate::supervisor::{self, LeftOut, Role, Worker};
@@ -171,7 +172,7 @@ fn give(listeners: &[Listener], account: &Account) -> Result<(), Failure> {
 /// Makes the log files that are not there, for whoever will open them, also when they have been
 /// rotated. Returns the error log, if it is a file.
 fn make_logs(config: &Config, account: Option<&Account>) -> Result<Option<OwnedFd>, Failure> {
-    let mut log = None;
+    let mut error_file = None;
     let error_log = match &config.logs.error {
         Destination::File(path) => Some(path),
         _ => None,
@@ -185,21 +186,12 @@ fn make_logs(config: &Config, account: Option<&Account>) -> Result<Option<OwnedF
     });
     for path in access_logs.chain(error_log) {
         let opened = privileges::open_log(path, account);
-        let opened = opened.map_err(|error| {
-            let hint = match error.kind() {
-                io::ErrorKind::NotFound => "; make its directory first",
-                _ => "",
-            };
-            failure(format_args!(
-                "cannot open the log {}: {error}{hint}",
-                path.display()
-            ))
-        })?;
+        let opened = opened.map_err(|error| failure(log::Error::new(path, error)))?;
         if Some(path) == error_log {
-            log = Some(opened);
+            error_file = Some(opened);
         }
     }
-    Ok(log)
+    Ok(error_file)
 }
 
 /// Whom to become; `None` if that is who this is.

@@ -2,6 +2,7 @@
 //!
 //! Everything here is done while there is one thread: the kernel keeps these things for each.
 
+use super::append::open_append;
 use super::raw;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -145,7 +146,8 @@ pub fn open_log(path: &Path, owner: Option<&Account>) -> io::Result<OwnedFd> {
             }
             Ok(file)
         }
-        Err(Errno::EXIST) => Ok(rustix::fs::open(path, flags, mode)?),
+        // As it will be opened later: a FIFO without a reader is no reason not to start.
+        Err(Errno::EXIST) => open_append(path),
         Err(errno) => Err(errno.into()),
     }
 }
