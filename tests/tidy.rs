@@ -52,6 +52,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "cli",
             "config",
             "conn",
+            "log",
             "plugin",
             "server",
             "supervisor",

@@ -6,6 +6,7 @@
 use super::failure;
 use crate::cli::Failure;
 use crate::config::{Config, Destination};
+use crate::log;
 use crate::plugin::permissions::{self, Trust};
 use crate::sys::privileges::{self, Account};
 use std::io;
@@ -27,7 +28,7 @@ pub(super) fn make(config: &Config, account: &Account) -> Result<(), Failure> {
         if let Destination::File(path) = destination
             && is_of_root(path)
         {
-            privileges::make_log(path, account).map_err(|error| cannot("make", path, &error))?;
+            privileges::make_log(path, account).map_err(|error| refused(path, error))?;
         }
     }
     Ok(())
@@ -51,9 +52,7 @@ pub(super) fn open_for_stderr(config: &Config) -> Result<Option<OwnedFd>, Failur
     match &config.logs.error {
         Destination::File(path) if config.service.is_daemon => {
             let opened = privileges::open_log(path);
-            opened
-                .map(Some)
-                .map_err(|error| cannot("open", path, &error))
+            opened.map(Some).map_err(|error| refused(path, error))
         }
         _ => Ok(None),
     }
@@ -74,18 +73,8 @@ pub(super) fn leave_stderr(config: &mut Config) {
     }
 }
 
-fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
-    let hint = match error.kind() {
-        io::ErrorKind::NotFound => "; make its directory first",
-        io::ErrorKind::PermissionDenied => {
-            "; it, or its directory, must be writable for the user of the server"
-        }
-        _ => "",
-    };
-    failure(format_args!(
-        "cannot {what} the log {}: {error}{hint}",
-        path.display()
-    ))
+fn refused(path: &Path, error: io::Error) -> Failure {
+    failure(log::Error::new(path, error))
 }
 
 #[cfg(test)]
