@@ -2,6 +2,7 @@
 //!
 //! A function for each: the value, or what was expected.
 
+use super::Need;
 use super::logs::Destination;
 use super::settings::{LISTEN_FORM, amount, number};
 use crate::http::fields::{is_framing, is_token};
@@ -79,6 +80,15 @@ pub(super) fn account(text: &str) -> Result<&str, String> {
     } else {
         Err("expected a name or a number".into())
     }
+}
+
+/// What a sandbox leaves.
+pub(super) fn need(text: &str) -> Result<Need, String> {
+    // The text stands before the message already.
+    Need::allow(text).map_err(|what| match what.split_once("\": ") {
+        Some((_, what)) => what.to_owned(),
+        None => what,
+    })
 }
 
 /// A file name without a directory.

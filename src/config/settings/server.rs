@@ -133,4 +133,10 @@ pub(super) const SANDBOX: &[Row] = &[
     row("sandbox", "seccomp", Word(&MODES), |d| &mut d.config.service.sandbox.seccomp,
         "Only the system calls that a server makes are possible (seccomp(2)).")
         .option("seccomp"),
+    row("sandbox", "allow", List("needs"), |d| &mut d.config.service.sandbox.allow,
+        "What is kept beside what the configuration and the plugins need: `exec`, `network`, `code`, `calls`, or `read:`, `write:` or `exec:` with an absolute path behind it.")
+        .option("allow")
+        .example("[\"read:/srv/data\"]"),
+    row("sandbox", "upgrade", Switch, |d| &mut d.config.service.sandbox.is_upgradable,
+        "Whether the program of the server may be started, so that it can be replaced while it runs."),
 ];
