@@ -5,13 +5,14 @@
 //! connection limit is reached, accepting pauses until a connection ends or a timer fires; no new
 //! edge would come.
 
-use super::{Server, Share, key, special};
+use super::{Error, Server, Share, key, special};
 use crate::clients::Place;
-use crate::config::LISTENERS_MAX;
+use crate::config::{LISTENERS_MAX, Listen};
 use crate::conn::{Connection, Why};
+use crate::sys::poll::Poll;
 use crate::sys::socket::{self, Listener};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// A listener and what is known of it.
@@ -56,16 +57,9 @@ impl Server {
                     return;
                 }
                 budget -= 1;
-                let is_asked = self.doors[index].is_proxied || self.core.clients.is_limited();
-                let listener = &self.doors[index].listener;
-                let accepted = if is_asked {
-                    listener.accept_from()
-                } else {
-                    listener.accept().map(|socket| socket.map(|it| (it, None)))
-                };
-                match accepted {
-                    Ok(Some((socket, peer))) if is_asked => self.judge(index, socket, peer),
-                    Ok(Some((socket, _))) => self.admit(socket),
+                let is_limited = self.core.clients.is_limited();
+                match self.doors[index].take(is_limited) {
+                    Ok(Some(arrival)) => self.judge(arrival),
                     Ok(None) => self.doors[index].is_ready = false,
                     Err(error) => self.handle_refused(index, &error),
                 }
@@ -155,4 +149,24 @@ impl Server {
             ));
         }
     }
+}
+
+/// Watches the listeners.
+pub(super) fn open_doors(
+    listeners: Vec<Listener>,
+    listen: &[Listen],
+    poll: &Poll,
+) -> Result<Vec<Door>, Error> {
+    let is_proxied = |index: usize| listen.get(index).is_some_and(|it| it.is_proxied);
+    let open = |(listener, key): (Listener, usize)| {
+        poll.add_readable(listener.as_fd(), key)
+            .map_err(|error| Error::Listen(listener.address().clone(), error))?;
+        Ok(Door {
+            listener,
+            is_ready: true,
+            is_proxied: is_proxied(key - key::DOORS),
+        })
+    };
+    let keys = key::DOORS..key::SLOTS;
+    listeners.into_iter().zip(keys).map(open).collect()
 }

@@ -10,16 +10,49 @@ use crate::config;
 use crate::conn::{Connection, Origin};
 use crate::policy::Peer;
 use crate::sys::socket::{self, Address};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+
+/// A connection that has been accepted.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    socket: OwnedFd,
+    /// Who it is, where that matters.
+    peer: Option<SocketAddr>,
+    is_proxied: bool,
+    is_unix: bool,
+    /// Whether anything but the socket matters.
+    is_judged: bool,
+}
 
 /// A connection that is one too many for its client, unless one of the others has ended: a client
 /// that closes one before it opens the next is heard of in this order, but what the poll has to
 /// report is looked at only once a turn. So it is judged again in the next.
 #[derive(Debug)]
-pub(super) struct Arrival {
+pub(super) struct Postponed {
     socket: OwnedFd,
     client: IpAddr,
+}
+
+impl Door {
+    /// Accepts a connection. Who it is costs nothing where it does not matter: where no client
+    /// `is_limited` and no proxy is expected.
+    pub(super) fn take(&self, is_limited: bool) -> io::Result<Option<Arrival>> {
+        let is_judged = self.is_proxied || is_limited;
+        let accepted = if is_judged {
+            self.listener.accept_from()?
+        } else {
+            self.listener.accept()?.map(|socket| (socket, None))
+        };
+        Ok(accepted.map(|(socket, peer)| Arrival {
+            socket,
+            peer,
+            is_proxied: self.is_proxied,
+            is_unix: matches!(self.listener.address(), Address::Unix(_)),
+            is_judged,
+        }))
+    }
 }
 
 impl Server {
@@ -46,31 +79,31 @@ impl Server {
         }
     }
 
-    /// A new connection whose peer matters.
-    pub(super) fn judge(&mut self, door: usize, socket: OwnedFd, address: Option<SocketAddr>) {
-        let Door {
-            ref listener,
-            is_proxied,
-            ..
-        } = self.doors[door];
-        let peer = match (address, listener.address()) {
-            (Some(address), _) => Peer::Address(address.ip()),
-            (None, Address::Unix(_)) => Peer::Unix,
-            (None, Address::Tcp(_)) => Peer::Gone,
+    /// Lets a new connection in, or does not.
+    pub(super) fn judge(&mut self, arrival: Arrival) {
+        let socket = arrival.socket;
+        if !arrival.is_judged {
+            return self.admit(socket);
+        }
+        let address = arrival.peer.map(|peer| peer.ip());
+        let peer = match address {
+            Some(address) => Peer::Address(address),
+            None if arrival.is_unix => Peer::Unix,
+            None => Peer::Gone,
         };
         let core = &mut self.core;
         let is_trusted = core.policy.trusted.has(peer);
         let mut connection = Connection::new(core.now, &core.limits);
         let mut place = None;
-        if is_proxied {
+        if arrival.is_proxied {
             if !is_trusted {
-                core.clients.note_stranger(address.map(|peer| peer.ip()));
+                core.clients.note_stranger(address);
                 return socket::reset_on_close(socket.as_fd());
             }
             connection.expect_header(core.now, &core.limits);
         } else if let Peer::Address(client) = peer {
             if !is_trusted && !core.clients.has_room(client, core.now) {
-                return self.postponed.push(Arrival { socket, client });
+                return self.postponed.push(Postponed { socket, client });
             }
             place = core.clients.take_place(client, is_trusted, core.now);
         }
@@ -82,7 +115,7 @@ impl Server {
         if self.postponed.is_empty() {
             return;
         }
-        for Arrival { socket, client } in std::mem::take(&mut self.postponed) {
+        for Postponed { socket, client } in std::mem::take(&mut self.postponed) {
             let is_full = self.slots.len() >= self.turn.connections_max && !self.make_room();
             let core = &mut self.core;
             let place = core.clients.take_place(client, false, core.now);

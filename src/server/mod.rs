@@ -37,8 +37,8 @@ use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::socket::{self, Address, Listener};
-use accept::Door;
-use clients::Arrival;
+use accept::{Door, open_doors};
+use clients::Postponed;
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
@@ -100,7 +100,7 @@ pub struct Server {
     /// Nothing is accepted until there is room again.
     is_paused: bool,
     /// Connections that are judged in the next turn.
-    postponed: Vec<Arrival>,
+    postponed: Vec<Postponed>,
     tally: Tally,
     /// When accepting is tried again although no connection has ended.
     resume: Option<Timer>,
@@ -453,26 +453,6 @@ fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
     cache.descriptors_max = cache.descriptors_max.min(granted / 4);
     let room = granted.saturating_sub(cache.descriptors_max + DESCRIPTORS_RESERVED);
     turn.connections_max = turn.connections_max.min(room.max(1));
-}
-
-/// Watches the listeners.
-fn open_doors(
-    listeners: Vec<Listener>,
-    listen: &[Listen],
-    poll: &Poll,
-) -> Result<Vec<Door>, Error> {
-    let is_proxied = |index: usize| listen.get(index).is_some_and(|it| it.is_proxied);
-    let open = |(listener, key): (Listener, usize)| {
-        poll.add_readable(listener.as_fd(), key)
-            .map_err(|error| Error::Listen(listener.address().clone(), error))?;
-        Ok(Door {
-            listener,
-            is_ready: true,
-            is_proxied: is_proxied(key - key::DOORS),
-        })
-    };
-    let keys = key::DOORS..key::SLOTS;
-    listeners.into_iter().zip(keys).map(open).collect()
 }
 
 impl Drop for Server {
