@@ -4,6 +4,7 @@
 //! happens to the file alone: a mapped library whose file is written to is a mixture of old and
 //! new code.
 
+use super::builtin;
 use super::elf::{self, Findings, Machine, Problem, Stage};
 use super::identity::Identity;
 use super::permissions::{self, Trust};
@@ -126,6 +127,7 @@ pub fn prepare(
     generation: u64,
     previous: Option<&Prepared>,
 ) -> Result<Looked, Refusal> {
+    builtin::expect_loader(path)?;
     let at = |what: &dyn fmt::Display| Refusal::new(format_args!("{}: {what}", path.display()));
     let (file, warnings) = open_trusted(path)?;
     let identity = identity_of(&file, path)?;
