@@ -12,10 +12,13 @@ DOCDIR ?= $(PREFIX)/share/doc/swiftd
 SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 UNITDIR ?= $(LIBDIR)/systemd/system
 SYSUSERSDIR ?= $(LIBDIR)/sysusers.d
+TMPFILESDIR ?= $(LIBDIR)/tmpfiles.d
 PLUGIN_DIR ?= $(LIBDIR)/swiftd/plugins
 CONFDIR := $(SYSCONFDIR)/swiftd
 # Where cargo puts things.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+PROGRAM ?= $(TARGET)/release/swiftd
+PLUGINS ?= $(TARGET)/plugins
 LISTEN ?= 127.0.0.1:8080
 
 # Every plugin of the repository, by its name: what is a cdylib, and what is in C.
@@ -35,7 +38,7 @@ STATIC := $(TARGET)/$(STATIC_TARGET)/static/swiftd
 BUILTIN := headers access basic_auth redirect cgi dir_index status
 
 .PHONY: all run plugins static test test-static fmt lint doc bench fuzz clean
-.PHONY: install install-program install-plugins install-dev install-man install-service
+.PHONY: install install-files install-program install-plugins install-dev install-man install-service
 .PHONY: install-config install-static uninstall deb
 
 all:
@@ -90,18 +93,24 @@ bench: all
 fuzz:
 	cd fuzz && ./run.sh $(TARGETS)
 
-# Building and installing are two steps for packagers: `make all plugins`, then `make install`.
-install: all plugins install-program install-plugins install-dev install-man install-service \
+# Building and installing are two steps for packagers: `make all plugins`, then `make install-files`
+# with DESTDIR and PREFIX=/usr.
+install: all plugins
+	$(MAKE) install-files
+
+# What was built, to where packagers expect it.
+install-files: install-program install-plugins install-dev install-man install-service \
     install-config
 
 install-program:
-	install -D -m 755 $(TARGET)/release/swiftd $(DESTDIR)$(SBINDIR)/swiftd
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(SBINDIR)/swiftd
 
 install-plugins:
 	install -d -m 755 $(DESTDIR)$(PLUGIN_DIR)
-	install -m 755 $(LISTED:%=$(TARGET)/plugins/%.so) $(DESTDIR)$(PLUGIN_DIR)
+	install -m 755 $(LISTED:%=$(PLUGINS)/%.so) $(DESTDIR)$(PLUGIN_DIR)
 
 install-dev:
+	mkdir -p $(TARGET)
 	install -D -m 644 plugins/include/swiftd_plugin.h $(DESTDIR)$(INCLUDEDIR)/swiftd_plugin.h
 	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@INCLUDEDIR@,$(INCLUDEDIR),' \
 	    -e 's,@PLUGIN_DIR@,$(PLUGIN_DIR),' -e 's,@VERSION@,$(VERSION),' \
@@ -119,15 +128,18 @@ PATHS := -e 's,/usr/sbin/swiftd,$(SBINDIR)/swiftd,' -e 's,/usr/lib/swiftd/plugin
     -e 's,/etc/swiftd,$(CONFDIR),'
 
 install-service:
+	mkdir -p $(TARGET)
 	install -d -m 755 $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(DOCDIR)/examples
 	for unit in $(UNITS); do sed $(PATHS) packaging/systemd/$$unit > $(TARGET)/$$unit && \
 	    install -m 644 $(TARGET)/$$unit $(DESTDIR)$(UNITDIR) || exit; done
 	sed $(PATHS) packaging/systemd/older-systemd.conf > $(TARGET)/older-systemd.conf
 	install -m 644 $(TARGET)/older-systemd.conf $(DESTDIR)$(DOCDIR)/examples
 	install -m 644 packaging/systemd/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/swiftd.conf
+	install -D -m 644 packaging/systemd/tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/swiftd.conf
 
 # What an operator has changed stays as it is; the samples are beside the documents as well.
 install-config:
+	mkdir -p $(TARGET)
 	sed $(PATHS) packaging/swiftd.conf > $(TARGET)/swiftd.conf
 	{ echo '# The plugins that swiftd loads; swiftd-plugin.conf(5). Saving this file loads what is new.'; \
 	  echo '# Take the # away before what is to be loaded.'; \
@@ -144,6 +156,7 @@ install-config:
 
 # All that the static program needs, as the root of a file system.
 install-static:
+	mkdir -p $(TARGET)
 	install -D -m 755 $(STATIC) $(DESTDIR)$(SBINDIR)/swiftd
 	install -d -m 755 $(DESTDIR)$(CONFDIR) $(DESTDIR)/srv
 	install -d -m 1777 $(DESTDIR)/tmp
@@ -161,6 +174,7 @@ uninstall:
 	rm -f $(DESTDIR)$(INCLUDEDIR)/swiftd_plugin.h
 	rm -f $(DESTDIR)$(LIBDIR)/pkgconfig/swiftd-plugin.pc
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(DESTDIR)$(SYSUSERSDIR)/swiftd.conf
+	rm -f $(DESTDIR)$(TMPFILESDIR)/swiftd.conf
 	rm -f $(DESTDIR)$(SYSCONFDIR)/logrotate.d/swiftd
 	for page in $(MAN_PAGES); do \
 	    rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
@@ -170,13 +184,14 @@ uninstall:
 	    $(CONFDIR)/conf.d $(CONFDIR); do \
 	    rmdir $(DESTDIR)$$directory 2>/dev/null || :; done
 
-# A Debian package: the same files at the places of the system. Needs `cargo install cargo-deb`.
+# The Debian packages swiftd and swiftd-dev. Needs `cargo install cargo-deb`, which looks in target/.
+DEB := target/deb
 deb: all plugins
-	rm -rf $(TARGET)/deb
-	$(MAKE) DESTDIR=$(abspath $(TARGET))/deb PREFIX=/usr UNITDIR=/lib/systemd/system \
-	    install-program install-plugins install-dev install-man install-service install-config
-	gzip -9nr $(TARGET)/deb/usr/share/man
+	rm -rf $(DEB)
+	$(MAKE) DESTDIR=$(abspath $(DEB)) PREFIX=/usr UNITDIR=/lib/systemd/system install-files
+	gzip -9nr $(DEB)/usr/share/man
 	$(CARGO) deb --no-build --no-strip --output $(TARGET)/debian/
+	$(CARGO) deb --no-build --no-strip --variant dev --output $(TARGET)/debian/
 
 clean:
 	$(CARGO) clean
