@@ -188,7 +188,7 @@ uninstall:
 DEB := target/deb
 deb: all plugins
 	rm -rf $(DEB)
-	$(MAKE) DESTDIR=$(abspath $(DEB)) PREFIX=/usr UNITDIR=/lib/systemd/system install-files
+	$(MAKE) DESTDIR=$(abspath $(DEB)) PREFIX=/usr install-files
 	gzip -9nr $(DEB)/usr/share/man
 	$(CARGO) deb --no-build --no-strip --output $(TARGET)/debian/
 	$(CARGO) deb --no-build --no-strip --variant dev --output $(TARGET)/debian/
