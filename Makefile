@@ -140,6 +140,7 @@ install-service:
 # What an operator has changed stays as it is; the samples are beside the documents as well.
 install-config:
 	mkdir -p $(TARGET)
+	install -D -m 644 packaging/index.html $(DESTDIR)$(PREFIX)/share/swiftd/index.html
 	sed $(PATHS) packaging/swiftd.conf > $(TARGET)/swiftd.conf
 	{ echo '# The plugins that swiftd loads; swiftd-plugin.conf(5). Saving this file loads what is new.'; \
 	  echo '# Take the # away before what is to be loaded.'; \
@@ -178,9 +179,10 @@ uninstall:
 	rm -f $(DESTDIR)$(SYSCONFDIR)/logrotate.d/swiftd
 	for page in $(MAN_PAGES); do \
 	    rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
+	rm -f $(DESTDIR)$(PREFIX)/share/swiftd/index.html
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/examples/,hello_c.c older-systemd.conf swiftd.conf \
 	    swiftd-plugin.conf)
-	for directory in $(DOCDIR)/examples $(DOCDIR) $(PLUGIN_DIR) $(dir $(PLUGIN_DIR)) \
+	for directory in $(DOCDIR)/examples $(DOCDIR) $(PREFIX)/share/swiftd $(PLUGIN_DIR) $(dir $(PLUGIN_DIR)) \
 	    $(CONFDIR)/conf.d $(CONFDIR); do \
 	    rmdir $(DESTDIR)$$directory 2>/dev/null || :; done
 

@@ -126,6 +126,7 @@ fn packagers_find_everything_where_they_expect_it() {
         "/usr/share/doc/swiftd/examples/swiftd-plugin.conf",
         "/usr/share/doc/swiftd/examples/swiftd.conf",
         "/usr/share/man/man3/swiftd-plugin.3",
+        "/usr/share/swiftd/index.html",
         "/usr/share/man/man5/swiftd-plugin.conf.5",
         "/usr/share/man/man5/swiftd.conf.5",
         "/usr/share/man/man8/swiftd.8",
