@@ -75,7 +75,6 @@ test: fmt lint
 
 test-static: static
 	$(CARGO) clippy --features builtin --lib --bins -- -D warnings
-	$(CARGO) test --features builtin --lib plugin::builtin
 	SWIFTD_STATIC=$(STATIC) $(CARGO) test --test static_build -- --ignored
 
 fmt:

@@ -349,3 +349,77 @@ fn the_rule_of_logrotate_is_as_it_wants_it() {
         "{text}"
     );
 }
+
+/// The lines `["FROM", "TO", "MODE"],` and `conf-files` of Cargo.toml, which `make deb` reads.
+fn assets() -> (Vec<[String; 3]>, Vec<String>) {
+    let text = fs::read_to_string(project().join("Cargo.toml")).unwrap();
+    let deb = &text[text.find("[package.metadata.deb]").unwrap()..];
+    let strings = |line: &str| -> Vec<String> {
+        let parts = line.split('"').skip(1).step_by(2);
+        parts.map(str::to_owned).collect()
+    };
+    let assets = deb.lines().filter(|line| line.starts_with("    [\""));
+    let assets = assets.map(|line| strings(line).try_into().unwrap());
+    let conf_files = deb.lines().find(|line| line.starts_with("conf-files"));
+    (assets.collect(), strings(conf_files.unwrap()))
+}
+
+#[test]
+fn the_debian_packages_leave_nothing_out() {
+    let (place, built) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let variables = [
+        format!("DESTDIR={}", place.path().display()),
+        "PREFIX=/usr".to_owned(),
+    ];
+    succeed(make("install-files", &variables, built.path()));
+    let (assets, conf_files) = assets();
+    assert!(assets.len() > 10, "{assets:?}");
+    let mut missing = files(place.path());
+    // The package's own script for the unit puts it there.
+    assert!(missing.remove("/usr/lib/systemd/system/swiftd.service"));
+    for [from, to, mode] in &assets {
+        let Some(pattern) = from.strip_prefix("target/deb") else {
+            continue;
+        };
+        let (folder, name) = pattern.rsplit_once('/').unwrap();
+        let (start, end) = name.split_once('*').unwrap_or((name, ""));
+        let is_meant = |path: &&String| {
+            let (at, name) = path.rsplit_once('/').unwrap();
+            let is_same = at == folder && name.starts_with(start) && name.ends_with(end);
+            is_same && (name == start || pattern.contains('*'))
+        };
+        let meant: Vec<String> = missing.iter().filter(is_meant).cloned().collect();
+        assert!(!meant.is_empty(), "{from} names nothing");
+        for path in &meant {
+            let (at, _) = path.rsplit_once('/').unwrap();
+            let is_moved = to.contains("swiftd-dev");
+            assert!(
+                is_moved || format!("{at}/") == format!("/{to}"),
+                "{path} goes to {to}"
+            );
+            assert_eq!(
+                mode == "755",
+                path == "/usr/sbin/swiftd",
+                "{path} has {mode}"
+            );
+            missing.remove(path);
+        }
+    }
+    assert!(missing.is_empty(), "in no package: {missing:?}");
+    for file in conf_files {
+        assert!(place.path().join(&file[1..]).is_file(), "{file}");
+    }
+    for script in ["postinst", "prerm", "postrm"] {
+        let path = project().join("packaging/debian").join(script);
+        let checked = Command::new("shellcheck").arg(&path).output();
+        let checked = checked.expect("shellcheck is installed");
+        assert!(
+            checked.status.success(),
+            "{}",
+            String::from_utf8_lossy(&checked.stdout)
+        );
+        // Where the lines that enable the service go.
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains("\n#DEBHELPER#\n"), "{script}");
+    }
+}

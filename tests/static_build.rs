@@ -30,17 +30,26 @@ fn jail(list: &str) -> TempDir {
     fs::write(at("site/index.html"), "first site\n").unwrap();
     fs::write(at("site/files/one.txt"), "one").unwrap();
     fs::write(at("plugins.conf"), list).unwrap();
-    // Every engine makes it, and a child's standard input comes from there.
-    fs::create_dir(at("dev")).unwrap();
-    let made = Command::new("mknod")
-        .arg(at("dev/null"))
-        .args(["c", "1", "3"])
-        .status();
-    assert!(made.unwrap().success(), "root makes devices");
+    fs::write(at("users"), "who:{SHA}qvTGHdzF6KLavt4PO0gs2a6pQ00=\n").unwrap();
+    make_null(jail.path());
     jail
 }
 
-const LIST: &str = "headers:builtin/$\ncgi:builtin/$\nstatus:builtin/$\ndir_index:builtin/$\n";
+/// Every engine for containers makes it.
+fn make_null(jail: &Path) {
+    fs::create_dir(jail.join("dev")).unwrap();
+    let null = jail.join("dev/null");
+    let made = Command::new("mknod")
+        .args(["-m", "666"])
+        .arg(&null)
+        .args(["c", "1", "3"])
+        .status();
+    assert!(made.unwrap().success(), "root makes devices");
+}
+
+/// All of them.
+const LIST: &str = "headers:builtin/$\naccess:builtin/$\nbasic_auth:builtin/$\nredirect:builtin/$\n\
+                    cgi:builtin/$\nstatus:builtin/$\ndir_index:builtin/$\n";
 
 /// The program in its jail.
 fn command(jail: &Path) -> Command {
@@ -51,6 +60,10 @@ fn command(jail: &Path) -> Command {
     command.args(["--set", "plugin.dir_index.listing=on"]);
     command.args(["--set", "plugin.status.public=on"]);
     command.args(["--set", "plugin.headers.rules=set / X-Built in"]);
+    command.args(["--set", "plugin.access.rules=/denied deny all"]);
+    command.args(["--set", "plugin.redirect.rules=exact /old /new"]);
+    command.args(["--set", "plugin.basic_auth.file=/users"]);
+    command.args(["--set", "plugin.basic_auth.paths=/secret"]);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin");
     command
 }
@@ -112,9 +125,15 @@ fn it_serves_with_plugins_where_there_is_nothing_else() {
     assert_eq!(listing.field("x-built"), Some("in"));
     assert!(String::from_utf8_lossy(&listing.body).contains("one.txt"));
     assert_eq!(script(&server, "aloud"), (200, b"aloud".to_vec()));
+    assert_eq!(server.get("/denied").status, 403);
+    assert_eq!(server.get("/old").field("location"), Some("/new"));
+    assert_eq!(server.get("/secret").status, 401);
     let figures = server.get("/server-status/metrics").body;
     let figures = String::from_utf8(figures).unwrap();
-    for name in ["headers", "cgi", "status", "dir_index"] {
+    for name in LIST
+        .lines()
+        .filter_map(|line| line.strip_suffix(":builtin/$"))
+    {
         assert!(figures.contains(&format!("plugin=\"{name}\"")), "{figures}");
     }
 
@@ -122,7 +141,7 @@ fn it_serves_with_plugins_where_there_is_nothing_else() {
     fs::write(jail.path().join("plugins.conf"), "cgi:builtin/$\n").unwrap();
     let line = wait_for_line(&mut server, "generation 2");
     assert!(
-        line.contains("with 1 (0 added, 0 replaced, 1 kept, 3 removed)"),
+        line.contains("with 1 (0 added, 0 replaced, 1 kept, 6 removed)"),
         "{line}"
     );
     assert_eq!(server.get("/server-status").status, 404);
@@ -130,7 +149,7 @@ fn it_serves_with_plugins_where_there_is_nothing_else() {
     fs::write(jail.path().join("plugins.conf"), LIST).unwrap();
     let line = wait_for_line(&mut server, "generation 3");
     assert!(
-        line.contains("with 4 (3 added, 0 replaced, 1 kept, 0 removed)"),
+        line.contains("with 7 (6 added, 0 replaced, 1 kept, 0 removed)"),
         "{line}"
     );
     assert_eq!(server.get("/server-status").status, 200);
@@ -231,6 +250,7 @@ fn the_image_of_the_dockerfile_serves() {
         String::from_utf8_lossy(&made.stderr)
     );
     fs::write(jail.path().join("srv/index.html"), "in the container").unwrap();
+    make_null(jail.path());
 
     let mut command = Command::new("chroot");
     let user = text.lines().find_map(|line| line.strip_prefix("USER "));

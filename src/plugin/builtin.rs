@@ -97,22 +97,3 @@ pub(super) fn expect_loader(file: &Path) -> Result<(), Refusal> {
         )
     }))
 }
-
-#[cfg(all(test, feature = "builtin"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_is_called_as_it_calls_itself_and_there_is_no_other() {
-        for builtin in ALL {
-            let said = builtin.describe().name.expect("a name");
-            assert_eq!(&*said, builtin.name.as_bytes());
-            assert_eq!(find(builtin.name).expect("it is there").name, builtin.name);
-        }
-        let why = find("hello").expect_err("it is an example").to_string();
-        assert!(
-            why.contains("built in are: access, basic_auth, cgi"),
-            "{why}"
-        );
-    }
-}

@@ -66,6 +66,7 @@ pub fn enter(origin: Origin, name: &str) -> Result<Library, Refusal> {
         Origin::Copy(prepared) => load(prepared, name),
         Origin::Builtin(builtin) => {
             let found = builtin.describe();
+            accept_name(found.name.as_deref(), name).map_err(Refusal::new)?;
             Ok(Library::new(&found, name, Body::Builtin(builtin)))
         }
     }
