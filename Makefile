@@ -136,11 +136,17 @@ install-service:
 	install -m 644 packaging/systemd/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/swiftd.conf
 	install -D -m 644 packaging/systemd/tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/swiftd.conf
 
+# Of the sample, what a server has that a service manager starts.
+SERVICE := -e 's,^\#listen = .*,listen = ["0.0.0.0:80"\, "[::]:80"],' \
+    -e 's,^\#pid-file = .*,pid-file = "/run/swiftd/swiftd.pid",' \
+    -e 's,^\#plugins = .*,plugins = "/etc/swiftd/swiftd-plugin.conf",' \
+    -e 's,^\#access = "off",access = "/var/log/swiftd/access.log",'
+
 # What an operator has changed stays as it is; the samples are beside the documents as well.
 install-config:
 	mkdir -p $(TARGET)
 	install -D -m 644 packaging/index.html $(DESTDIR)$(PREFIX)/share/swiftd/index.html
-	sed $(PATHS) packaging/swiftd.conf > $(TARGET)/swiftd.conf
+	sed $(SERVICE) $(PATHS) packaging/swiftd.conf > $(TARGET)/swiftd.conf
 	{ echo '# The plugins that swiftd loads; swiftd-plugin.conf(5). Saving this file loads what is new.'; \
 	  echo '# Take the # away before what is to be loaded.'; \
 	  for name in $(LISTED); do echo "#$$name:$(PLUGIN_DIR)/\$$"; done; \
