@@ -220,6 +220,20 @@ fn what_it_cannot_load_is_said_with_what_is_built_in() {
     assert_eq!((said, code), (wanted, Some(1)));
 }
 
+#[test]
+#[ignore = "make test-static builds the program first"]
+fn a_library_is_refused_before_anything_of_it_is_looked_at() {
+    let output = Command::new(program())
+        .arg("--check-plugin")
+        .arg(program())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let wanted = "REFUSED: this swiftd is static and cannot load libraries; write NAME:builtin/$";
+    assert!(said.contains(wanted), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
 /// What the Dockerfile does, as far as it can be done without an engine: its second stage is what
 /// `make install-static` makes, and its command runs there.
 #[test]
