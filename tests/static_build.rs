@@ -31,20 +31,21 @@ fn jail(list: &str) -> TempDir {
     fs::write(at("site/files/one.txt"), "one").unwrap();
     fs::write(at("plugins.conf"), list).unwrap();
     fs::write(at("users"), "who:{SHA}qvTGHdzF6KLavt4PO0gs2a6pQ00=\n").unwrap();
-    make_null(jail.path());
+    make_devices(jail.path());
     jail
 }
 
-/// Every engine for containers makes it.
-fn make_null(jail: &Path) {
+/// Every engine for containers makes these.
+fn make_devices(jail: &Path) {
     fs::create_dir(jail.join("dev")).unwrap();
-    let null = jail.join("dev/null");
-    let made = Command::new("mknod")
-        .args(["-m", "666"])
-        .arg(&null)
-        .args(["c", "1", "3"])
-        .status();
-    assert!(made.unwrap().success(), "root makes devices");
+    for (name, minor) in [("null", "3"), ("urandom", "9")] {
+        let made = Command::new("mknod")
+            .args(["-m", "666"])
+            .arg(jail.join("dev").join(name))
+            .args(["c", "1", minor])
+            .status();
+        assert!(made.unwrap().success(), "root makes devices");
+    }
 }
 
 /// All of them.
@@ -264,7 +265,7 @@ fn the_image_of_the_dockerfile_serves() {
         String::from_utf8_lossy(&made.stderr)
     );
     fs::write(jail.path().join("srv/index.html"), "in the container").unwrap();
-    make_null(jail.path());
+    make_devices(jail.path());
 
     let mut command = Command::new("chroot");
     let user = text.lines().find_map(|line| line.strip_prefix("USER "));
