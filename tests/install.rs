@@ -423,3 +423,33 @@ fn the_debian_packages_leave_nothing_out() {
         assert!(text.contains("\n#DEBHELPER#\n"), "{script}");
     }
 }
+
+/// Python that forbids memory to become code (prctl(2), PR_SET_MDWE), as MemoryDenyWriteExecute= of
+/// the unit does, and then becomes what is named.
+const DENY: &str = "import ctypes, os, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):
+    sys.exit(3)
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+#[test]
+fn plugins_are_loaded_where_memory_may_not_become_code() {
+    let can = Command::new("python3")
+        .args(["-c", DENY, "/bin/true"])
+        .status();
+    if can.unwrap().code() == Some(3) {
+        eprintln!("skipped: the kernel is older than 6.3 and has no PR_SET_MDWE");
+        return;
+    }
+    let place = TempDir::new().unwrap();
+    let list = place.path().join("plugins.conf");
+    fs::write(&list, format!("hello_c:{}/$\n", plugins().display())).unwrap();
+    let mut command = Command::new("python3");
+    command.args(["-c", DENY, env!("CARGO_BIN_EXE_swiftd")]);
+    command
+        .arg(place.path())
+        .args(["-p", "0", "--plugins"])
+        .arg(&list);
+    let server = Server::spawn(command);
+    assert_eq!(server.get("/hello_c").body, b"hello\n");
+}
