@@ -79,6 +79,19 @@ pub fn find(name: &str) -> Result<Builtin, Refusal> {
     })
 }
 
+/// A panic of the server's own ends it, as with `panic = "abort"`, which built-in plugins cannot
+/// have. Theirs are caught, and their hook tells them before this one; to be called before it is set.
+pub fn end_at_panics() {
+    if ALL.is_empty() {
+        return;
+    }
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        before(info);
+        std::process::abort();
+    }));
+}
+
 /// Whether libraries can be loaded at all; `file` is the one that should be.
 ///
 /// # Errors
