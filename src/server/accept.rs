@@ -7,7 +7,7 @@
 
 use super::{Error, Server, Share, key, special};
 use crate::clients::Place;
-use crate::config::{LISTENERS_MAX, Listen};
+use crate::config::{LISTENERS_MAX, Level, Listen};
 use crate::conn::{Connection, Why};
 use crate::sys::poll::Poll;
 use crate::sys::socket::{self, Listener};
@@ -144,9 +144,10 @@ impl Server {
         if self.core.now >= self.next_complaint {
             self.next_complaint = self.core.now + COMPLAINT_MS;
             let count = self.slots.len();
-            self.log.error(format_args!(
-                "{why} ({count} connections); new ones have to wait"
-            ));
+            self.log.write(
+                Level::Warning,
+                format_args!("{why} ({count} connections); new ones have to wait"),
+            );
         }
     }
 }

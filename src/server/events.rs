@@ -47,8 +47,11 @@ impl Server {
     }
 
     fn handle_replies(&mut self) {
-        for reply in self.disk.take_replies() {
+        let mut replies = self.disk.take_replies();
+        replies.extend(self.log.take_replies());
+        for reply in replies {
             match reply {
+                Reply::Logged(outcome) => self.log.handle(*outcome),
                 Reply::Found { key, found, opened } => {
                     for id in self.core.handler.files.handle_found(key, &found, opened) {
                         self.core.handler.files.deliver(Some(&found));
@@ -96,6 +99,10 @@ impl Server {
 
     fn handle_signals(&mut self) {
         while let Some(signal) = self.signals.as_ref().and_then(Signals::next) {
+            if signal == Signal::Reopen {
+                self.log.reopen();
+                continue;
+            }
             if signal == Signal::HangUp && self.core.hooks.hang_up() {
                 continue;
             }

@@ -229,7 +229,7 @@ impl Supervisor {
     /// worker has the last of them and closing them is closing the door.
     fn handle_signal(&mut self, signal: Signal, running: Option<&mut Running>, now: u64) {
         let is_second = self.is_stopping;
-        if signal != Signal::HangUp {
+        if !matches!(signal, Signal::HangUp | Signal::Reopen) {
             self.is_stopping = true;
             self.listeners.clear();
         }

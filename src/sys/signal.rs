@@ -14,6 +14,8 @@ pub enum Signal {
     Quit,
     /// SIGHUP
     HangUp,
+    /// SIGUSR1
+    Reopen,
 }
 
 /// The signals that are pending.
@@ -31,7 +33,13 @@ impl Signals {
     /// # Errors
     /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
-        let numbers = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+        let numbers = [
+            libc::SIGTERM,
+            libc::SIGINT,
+            libc::SIGQUIT,
+            libc::SIGHUP,
+            libc::SIGUSR1,
+        ];
         Ok(Self {
             descriptor: super::raw::signalfd(&numbers)?,
             sender: None,
@@ -80,6 +88,7 @@ impl Signal {
             libc::SIGINT => Some(Self::Interrupt),
             libc::SIGQUIT => Some(Self::Quit),
             libc::SIGHUP => Some(Self::HangUp),
+            libc::SIGUSR1 => Some(Self::Reopen),
             _ => None,
         }
     }

@@ -151,6 +151,7 @@ impl Child {
             Signal::Interrupt => Number::INT,
             Signal::Quit => Number::QUIT,
             Signal::HangUp => Number::HUP,
+            Signal::Reopen => Number::USR1,
         });
     }
 

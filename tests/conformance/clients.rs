@@ -269,7 +269,11 @@ impl Gate for Strict {
     fn admit(&mut self, _: Id, told: Option<IpAddr>, _: u64) -> Result<(), u32> {
         let mut asked = self.0.borrow_mut();
         asked.push(format!("admit {told:?}"));
-        if asked.len().is_multiple_of(2) { Err(7) } else { Ok(()) }
+        if asked.len().is_multiple_of(2) {
+            Err(7)
+        } else {
+            Ok(())
+        }
     }
 }
 
