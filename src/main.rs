@@ -5,7 +5,6 @@ use std::io::Write;
 use std::process::ExitCode;
 use swiftd::cli::{self, Command, Failure};
 use swiftd::config::{self, Config};
-use swiftd::plugin::builtin;
 use swiftd::plugin::check::check;
 use swiftd::plugin::trial;
 use swiftd::startup::{self, RUN_TIME, fail, say};
@@ -13,7 +12,7 @@ use swiftd::sys::crash;
 use swiftd::workbench::Attempt;
 
 fn main() -> ExitCode {
-    builtin::end_at_panics();
+    swiftd::plugin::builtin::end_at_panics();
     let command = match cli::load(std::env::args_os().collect()) {
         Ok(command) => command,
         Err(failure) => return ExitCode::from(fail(&failure)),
