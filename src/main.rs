@@ -12,6 +12,7 @@ use swiftd::sys::crash;
 use swiftd::workbench::Attempt;
 
 fn main() -> ExitCode {
+    swiftd::plugin::builtin::end_at_panics();
     let command = match cli::load(std::env::args_os().collect()) {
         Ok(command) => command,
         Err(failure) => return ExitCode::from(fail(&failure)),

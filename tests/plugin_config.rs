@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
-use swiftd::plugin::config::{self, BYTES_MAX, ENTRIES_MAX, ReadError};
+use swiftd::plugin::config::{self, BYTES_MAX, ENTRIES_MAX, Place, ReadError};
 use tempfile::TempDir;
 
 /// Name, directory and line of each entry.
@@ -13,10 +13,13 @@ use tempfile::TempDir;
 fn entries(text: &str) -> Vec<(String, String, u32)> {
     let parsed = config::parse(text.as_bytes());
     let entries = parsed.unwrap_or_else(|error| panic!("{text:?}: {error}"));
-    let directory = |path: &Path| path.to_str().unwrap().to_owned();
+    let directory = |place: &Place| match place {
+        Place::Directory(path) => path.to_str().unwrap().to_owned(),
+        Place::Builtin => "in the program".to_owned(),
+    };
     entries
         .into_iter()
-        .map(|entry| (entry.name, directory(&entry.directory), entry.line))
+        .map(|entry| (entry.name, directory(&entry.place), entry.line))
         .collect()
 }
 
@@ -34,6 +37,7 @@ fn a_line_names_a_plugin_and_its_directory() {
         ("a:/b/$\n", &[("a", "/b/", 1)][..]),
         ("a:/b/$", &[("a", "/b/", 1)]),
         ("a:/$\n", &[("a", "/", 1)]),
+        ("a:builtin/$\n", &[("a", "in the program", 1)]),
         (
             "a:/b/$\nc_1:/d/e/$\n",
             &[("a", "/b/", 1), ("c_1", "/d/e/", 2)],
@@ -64,7 +68,11 @@ fn a_line_names_a_plugin_and_its_directory() {
 #[test]
 fn the_library_is_in_the_directory() {
     let list = config::parse(b"hello:/usr/lib/swiftd/$").unwrap();
-    assert_eq!(list[0].library(), Path::new("/usr/lib/swiftd/hello.so"));
+    let library = list[0].library();
+    assert_eq!(
+        library.as_deref(),
+        Some(Path::new("/usr/lib/swiftd/hello.so"))
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The list of plugins: any bytes, and where they are cut off.
 
 use super::Input;
-use crate::plugin::config::{BYTES_MAX, ENTRIES_MAX, parse};
+use crate::plugin::config::{BUILTIN, BYTES_MAX, ENTRIES_MAX, Place, parse};
 
 /// The first two bytes of the input say where the list is cut off; the rest is the list.
 ///
@@ -34,7 +34,10 @@ pub fn plugin_config(input: &[u8]) {
         }
     }
     let found = entries.iter().map(|entry| {
-        let directory = entry.directory.to_str().expect("it was UTF-8");
+        let directory = match &entry.place {
+            Place::Directory(directory) => directory.to_str().expect("it was UTF-8"),
+            Place::Builtin => BUILTIN,
+        };
         (entry.line, entry.name.clone(), directory.to_owned())
     });
     assert_eq!(found.collect::<Vec<_>>(), wanted);
@@ -44,8 +47,12 @@ pub fn plugin_config(input: &[u8]) {
     names.dedup();
     assert_eq!(names.len(), wanted.len(), "a plugin is listed once");
     for entry in &entries {
-        let library = entry.library();
-        assert_eq!(library.parent(), Some(&*entry.directory));
+        let Place::Directory(directory) = &entry.place else {
+            assert_eq!(entry.library(), None);
+            continue;
+        };
+        let library = entry.library().expect("it has one");
+        assert_eq!(library.parent(), Some(&**directory));
         assert!(library.as_os_str().len() < 4096);
     }
 
@@ -57,10 +64,7 @@ pub fn plugin_config(input: &[u8]) {
         let again = parse(anew.as_bytes()).expect("what was read can be written");
         assert_eq!(again.len(), entries.len());
         for (before, after) in entries.iter().zip(&again) {
-            assert_eq!(
-                (&before.name, &before.directory),
-                (&after.name, &after.directory)
-            );
+            assert_eq!((&before.name, &before.place), (&after.name, &after.place));
         }
     }
 
@@ -69,12 +73,13 @@ pub fn plugin_config(input: &[u8]) {
     }
 }
 
-/// `([a-z][a-z0-9_]{0,30}):(/|/[^$]*/)\$`
+/// `([a-z][a-z0-9_]{0,30}):(/|/[^$]*/|builtin/)\$`
 fn naive(line: &str) -> Option<(&str, &str)> {
     let colon = line.find(':')?;
     let (name, directory) = (&line[..colon], line[colon + 1..].strip_suffix('$')?);
     let is_name = matches!(name.as_bytes(), [b'a'..=b'z', rest @ ..]
         if rest.len() <= 30 && rest.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')));
-    let is_directory = directory.starts_with('/') && directory.ends_with('/');
+    let is_directory =
+        directory.starts_with('/') && directory.ends_with('/') || directory == BUILTIN;
     (is_name && is_directory && !directory.contains('$')).then_some((name, directory))
 }

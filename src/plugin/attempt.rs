@@ -42,19 +42,19 @@ impl Attempt {
         let Some(step) = self.plan.steps.get(self.instances.len()) else {
             return Ok(false);
         };
-        let prepared = match &step.source {
+        let origin = match &step.source {
             Source::Running => {
                 let kept = runtime.current.find(&step.name);
                 let kept = kept.ok_or("a plugin that ran is gone")?;
                 self.instances.push(Rc::clone(kept));
                 return Ok(true);
             }
-            Source::Copy(prepared) => prepared,
+            Source::New(origin) => origin,
         };
         let slot = runtime.free_slot(&self.made)?;
-        crash::set_entry(slot, &step.name, prepared.identity.to_words());
+        crash::set_entry(slot, &step.name, origin.to_words());
         crash::enter(slot, Hook::Load);
-        let library = library::load(Arc::clone(prepared), &step.name);
+        let library = library::enter(origin.clone(), &step.name);
         crash::leave();
         let library = library.map_err(|refusal| format!("{}: {refusal}", step.place))?;
         let instance = Rc::new(Instance::new(

@@ -1,4 +1,5 @@
-//! The list of plugins: a file of lines `NAME:/DIR/$`, each for the library `/DIR/NAME.so`.
+//! The list of plugins: a file of lines `NAME:/DIR/$`, each for the library `/DIR/NAME.so`, or
+//! `NAME:builtin/$` for a plugin that is a part of the program.
 //!
 //! Saving this file is what reloads plugins, so it is often read while somebody is about to write
 //! it. The `$` shows that a line is complete, and may be nowhere else in it. INVARIANT: what is
@@ -32,19 +33,34 @@ const LIBRARY_BYTES_MAX: usize = 4095;
 pub struct Entry {
     /// Its name.
     pub name: String,
-    /// Where its library is; absolute.
-    pub directory: PathBuf,
+    /// Where it is.
+    pub place: Place,
     /// The line of the list, from 1.
     pub line: u32,
 }
 
+/// Where a plugin is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Its library is in this directory; absolute.
+    Directory(PathBuf),
+    /// In the program.
+    Builtin,
+}
+
 impl Entry {
-    /// The file of its library.
+    /// The file of its library, if it has one.
     #[must_use]
-    pub fn library(&self) -> PathBuf {
-        self.directory.join(format!("{}.so", self.name))
+    pub fn library(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::Directory(directory) => Some(directory.join(format!("{}.so", self.name))),
+            Place::Builtin => None,
+        }
     }
 }
+
+/// What stands in the place of a directory for a plugin that is in the program.
+pub const BUILTIN: &str = "builtin/";
 
 /// What is wrong with a list, and where. Displays as "line 3: what; how to mend it".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +190,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, ParseError> {
     let mut lines = BTreeMap::new();
     for (line, text) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
         let parsed = parse_line(text).and_then(|entry| {
-            let Some((name, directory)) = entry else {
+            let Some((name, place)) = entry else {
                 return Ok(None);
             };
             if let Some(&first) = lines.get(&name) {
@@ -183,22 +199,18 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, ParseError> {
             if entries.len() == ENTRIES_MAX {
                 return Err(Fault::TooMany);
             }
-            Ok(Some((name, directory)))
+            Ok(Some((name, place)))
         });
-        if let Some((name, directory)) = parsed.map_err(|fault| ParseError { line, fault })? {
+        if let Some((name, place)) = parsed.map_err(|fault| ParseError { line, fault })? {
             lines.insert(name.clone(), line);
-            entries.push(Entry {
-                name,
-                directory,
-                line,
-            });
+            entries.push(Entry { name, place, line });
         }
     }
     Ok(entries)
 }
 
-/// The name and the directory in a line; `None` if it is blank or a comment.
-fn parse_line(line: &[u8]) -> Result<Option<(String, PathBuf)>, Fault> {
+/// The name and the place in a line; `None` if it is blank or a comment.
+fn parse_line(line: &[u8]) -> Result<Option<(String, Place)>, Fault> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let line = std::str::from_utf8(line).map_err(|_| Fault::NotUtf8)?;
     let line = line.trim_matches([' ', '\t']);
@@ -219,6 +231,9 @@ fn parse_line(line: &[u8]) -> Result<Option<(String, PathBuf)>, Fault> {
     if !is_plugin_name(name) {
         return Err(Fault::Name(name.to_owned()));
     }
+    if directory == BUILTIN {
+        return Ok(Some((name.to_owned(), Place::Builtin)));
+    }
     if !directory.starts_with('/') {
         return Err(Fault::Relative(directory.to_owned()));
     }
@@ -228,7 +243,8 @@ fn parse_line(line: &[u8]) -> Result<Option<(String, PathBuf)>, Fault> {
     if directory.len() + name.len() + ".so".len() > LIBRARY_BYTES_MAX {
         return Err(Fault::PathTooLong);
     }
-    Ok(Some((name.to_owned(), PathBuf::from(directory))))
+    let place = Place::Directory(PathBuf::from(directory));
+    Ok(Some((name.to_owned(), place)))
 }
 
 /// Why a list was not read.

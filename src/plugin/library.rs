@@ -1,27 +1,88 @@
 //! A plugin's library from the checked copy to the mapped one and back. The loop's thread only.
 //!
+//! A plugin that is built in has no library, so nothing is mapped for it and nothing unmapped.
+//!
 //! INVARIANT: the copy's descriptor is open as long as the library is mapped, because the loader
 //! knows the library by the path of that descriptor.
 
+use super::builtin::Builtin;
 use super::elf::Entry;
 pub use super::prepare::{Looked, Prepared, Refusal, prepare};
+use crate::config::Need;
 use crate::config::is_plugin_name;
-use crate::sys::{dl, memfd, threads};
+use crate::sys::{crash, dl, memfd, threads};
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use swiftd_plugin::abi::{self, Plugin};
 
+/// What a plugin comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// This copy of its library.
+    Copy(Arc<Prepared>),
+    /// The program itself.
+    Builtin(Builtin),
+}
+
+impl Origin {
+    /// Which file it is, as the shared page of the supervisor holds it.
+    #[must_use]
+    pub fn to_words(&self) -> crash::FileIdentity {
+        match self {
+            Self::Copy(prepared) => prepared.identity.to_words(),
+            // The program does not change while its supervisor runs.
+            Self::Builtin(_) => Default::default(),
+        }
+    }
+
+    /// What it declares that it needs of a process that has locked itself in.
+    ///
+    /// # Errors
+    /// It declares something else.
+    pub fn needs(&self) -> Result<Cow<'_, [Need]>, Refusal> {
+        match self {
+            Self::Copy(prepared) => Ok(Cow::Borrowed(&prepared.needs)),
+            Self::Builtin(builtin) => Ok(Cow::Owned(builtin.needs()?)),
+        }
+    }
+}
+
 /// A plugin's library that is mapped, with its descriptor. Dropping it leaves it mapped.
 #[derive(Debug)]
 pub struct Library {
-    /// Not dropped with the rest: while it is mapped its path must not become another's.
-    prepared: ManuallyDrop<Arc<Prepared>>,
-    handle: dl::Library,
+    body: Body,
     plugin: Plugin,
     name: String,
     version: String,
+}
+
+/// Where its code is.
+#[derive(Debug)]
+enum Body {
+    Mapped {
+        /// Not dropped with the rest: while it is mapped its path must not become another's.
+        prepared: ManuallyDrop<Arc<Prepared>>,
+        handle: dl::Library,
+    },
+    Builtin(Builtin),
+}
+
+/// Enters a plugin, after its library has been mapped if it has one. The loop's thread only.
+///
+/// # Errors
+/// As [`load`].
+pub fn enter(origin: Origin, name: &str) -> Result<Library, Refusal> {
+    match origin {
+        Origin::Copy(prepared) => load(prepared, name),
+        Origin::Builtin(builtin) => {
+            let found = builtin.describe();
+            accept_name(found.name.as_deref(), name).map_err(Refusal::new)?;
+            Ok(Library::new(&found, name, Body::Builtin(builtin)))
+        }
+    }
 }
 
 /// Maps a library, enters it and settles on a version. The loop's thread only.
@@ -44,14 +105,12 @@ pub fn load(prepared: Arc<Prepared>, name: &str) -> Result<Library, Refusal> {
     };
     match described {
         Ok(found) => {
-            let text = |text: &[u8]| String::from_utf8_lossy(text).escape_debug().to_string();
-            Ok(Library {
-                plugin: found.plugin,
-                name: name.to_owned(),
-                version: found.version.as_deref().map_or_else(String::new, text),
-                prepared: ManuallyDrop::new(prepared),
-                handle,
-            })
+            let prepared = ManuallyDrop::new(prepared);
+            Ok(Library::new(
+                &found,
+                name,
+                Body::Mapped { prepared, handle },
+            ))
         }
         Err(what) => {
             let refusal = at(&what);
@@ -145,6 +204,16 @@ pub enum Closed {
 }
 
 impl Library {
+    fn new(found: &dl::Description, name: &str, body: Body) -> Self {
+        let text = |text: &[u8]| String::from_utf8_lossy(text).escape_debug().to_string();
+        Self {
+            body,
+            plugin: found.plugin,
+            name: name.to_owned(),
+            version: found.version.as_deref().map_or_else(String::new, text),
+        }
+    }
+
     /// The descriptor. Its hooks may be called as long as this exists.
     #[must_use]
     pub fn descriptor(&self) -> &Plugin {
@@ -163,16 +232,23 @@ impl Library {
         &self.version
     }
 
-    /// The file that it was copied from.
+    /// What it comes from.
     #[must_use]
-    pub fn prepared(&self) -> &Arc<Prepared> {
-        &self.prepared
+    pub fn origin(&self) -> Origin {
+        match &self.body {
+            Body::Mapped { prepared, .. } => Origin::Copy(Arc::clone(prepared)),
+            Body::Builtin(builtin) => Origin::Builtin(*builtin),
+        }
     }
 
     /// Its thread-locals: every helper thread runs their destructors before the library is closed.
     #[must_use]
     pub fn thread_locals(&self) -> dl::ThreadLocals {
-        self.handle.thread_locals()
+        match &self.body {
+            Body::Mapped { handle, .. } => handle.thread_locals(),
+            // The program's own stay until their threads end.
+            Body::Builtin(_) => dl::ThreadLocals::default(),
+        }
     }
 
     /// Unmaps it, after its destructors of thread-locals on this thread. Nothing of it may be
@@ -185,14 +261,16 @@ impl Library {
     /// As [`Self::close`], where somebody else knows whether a thread may still be in it.
     #[must_use = "what is stuck is to be logged and counted"]
     pub fn close_unless(self, hindrance: impl FnOnce() -> Option<String>) -> Closed {
-        if self.plugin.flags & abi::flags::RESIDENT != 0 {
-            return Closed::Resident;
+        match self.body {
+            // There was nothing to unmap.
+            Body::Builtin(_) => Closed::Unmapped,
+            Body::Mapped { .. } if self.plugin.flags & abi::flags::RESIDENT != 0 => {
+                Closed::Resident
+            }
+            Body::Mapped { prepared, handle } => {
+                unmap(handle, ManuallyDrop::into_inner(prepared), hindrance())
+            }
         }
-        unmap(
-            self.handle,
-            ManuallyDrop::into_inner(self.prepared),
-            hindrance(),
-        )
     }
 }
 

@@ -4,9 +4,10 @@
 //! a reload that takes long: reading, copying and checking libraries, and the trial in a child. It
 //! changes nothing; its answer is a [`Plan`] or the reason why there is none.
 
+use super::builtin;
 use super::config::{self, Entry};
 use super::instance::Values;
-use super::library::{self, Prepared, Refusal, prepare};
+use super::library::{self, Origin, Prepared, Refusal, prepare};
 use super::prepare::open_trusted;
 use super::trial::{Depth, trial_command, verdict};
 use crate::config::{PluginSettings, PluginValues};
@@ -40,7 +41,7 @@ pub(super) enum Wanted {
 /// A plugin that runs.
 pub(super) struct Running {
     pub(super) name: String,
-    pub(super) prepared: Arc<Prepared>,
+    pub(super) origin: Origin,
     pub(super) values: Values,
 }
 
@@ -77,8 +78,8 @@ pub(super) struct Step {
 pub(super) enum Source {
     /// It runs already.
     Running,
-    /// It is to be loaded from this copy.
-    Copy(Arc<Prepared>),
+    /// It is to be loaded from there.
+    New(Origin),
 }
 
 impl Question {
@@ -114,9 +115,11 @@ impl Question {
             Err(refusal) => return Err(refusal.into()),
         };
         warnings.extend(prepared.warnings.iter().cloned());
-        check_needs(name, &prepared, &values)?;
+        let prepared = Arc::new(prepared);
+        let origin = Origin::Copy(Arc::clone(&prepared));
+        check_needs(name, &origin, &values)?;
         self.try_out(name, &prepared)?;
-        let source = Source::Copy(Arc::new(prepared));
+        let source = Source::New(origin);
         let name = name.to_owned();
         Ok(Plan {
             steps: vec![Step {
@@ -187,39 +190,49 @@ impl Question {
         let running = self
             .running
             .iter()
-            .find(|running| running.name == entry.name && running.values == values);
-        let previous = running.map(|running| &*running.prepared);
-        let file = entry.library();
-        let looked = prepare(&entry.name, &file, self.number, previous)
-            .map_err(|refusal| Rejection::from(refusal).at(list, entry))?;
-        let source = match looked {
-            library::Looked::Same(_) => Source::Running,
-            library::Looked::New(prepared) => {
-                let identity = prepared.identity.to_words();
-                let is_left_out =
-                    |out: &LeftOut| out.name == entry.name && out.identity == identity;
-                if self.left_out.iter().any(is_left_out) {
-                    warnings.push(format!(
-                        "plugin {} is left out: it has killed the server three times in a minute; \
-                         it comes back when {} changes",
-                        entry.name,
-                        file.display()
-                    ));
-                    return Ok(None);
-                }
-                warnings.extend(prepared.warnings.iter().cloned());
-                check_needs(&entry.name, &prepared, &values)
-                    .and_then(|()| self.try_out(&entry.name, &prepared))
-                    .map_err(|rejection| rejection.at(list, entry))?;
-                Source::Copy(Arc::new(prepared))
+            .find(|running| running.name == entry.name && running.values == values)
+            .map(|running| &running.origin);
+        let source = self.find_source(entry, running);
+        let source = source.map_err(|refusal| Rejection::from(refusal).at(list, entry))?;
+        if let Source::New(origin) = &source {
+            let identity = origin.to_words();
+            let is_left_out = |out: &LeftOut| out.name == entry.name && out.identity == identity;
+            if self.left_out.iter().any(is_left_out) {
+                warnings.push(left_out_line(entry));
+                return Ok(None);
             }
-        };
+            check_needs(&entry.name, origin, &values)
+                .map_err(|rejection| rejection.at(list, entry))?;
+            if let Origin::Copy(prepared) = origin {
+                warnings.extend(prepared.warnings.iter().cloned());
+                self.try_out(&entry.name, prepared)
+                    .map_err(|rejection| rejection.at(list, entry))?;
+            }
+        }
         Ok(Some(Step {
             place: place(list, entry),
             name: entry.name.clone(),
             values,
             source,
         }))
+    }
+
+    /// Where a plugin comes from; `running` is where one of its name and values has come from.
+    fn find_source(&self, entry: &Entry, running: Option<&Origin>) -> Result<Source, Refusal> {
+        let Some(file) = entry.library() else {
+            return Ok(match running {
+                Some(Origin::Builtin(_)) => Source::Running,
+                _ => Source::New(Origin::Builtin(builtin::find(&entry.name)?)),
+            });
+        };
+        let previous = match running {
+            Some(Origin::Copy(prepared)) => Some(&**prepared),
+            _ => None,
+        };
+        match prepare(&entry.name, &file, self.number, previous)? {
+            library::Looked::Same(_) => Ok(Source::Running),
+            library::Looked::New(prepared) => Ok(Source::New(Origin::Copy(Arc::new(prepared)))),
+        }
     }
 
     /// Loads it in a child, so that a constructor that crashes kills nobody else.
@@ -237,10 +250,11 @@ impl Question {
 }
 
 /// What this process has given up it cannot have back.
-fn check_needs(name: &str, prepared: &Prepared, values: &Values) -> Result<(), Rejection> {
+fn check_needs(name: &str, origin: &Origin, values: &Values) -> Result<(), Rejection> {
+    let needs = origin.needs()?;
     let declared = Declared {
         name,
-        needs: &prepared.needs,
+        needs: &needs,
         values,
     };
     match sandbox::state().and_then(|state| state.missing(&declared)) {
@@ -250,6 +264,17 @@ fn check_needs(name: &str, prepared: &Prepared, values: &Values) -> Result<(), R
         ))
         .into()),
     }
+}
+
+fn left_out_line(entry: &Entry) -> String {
+    let until = match entry.library() {
+        Some(file) => format!("it comes back when {} changes", file.display()),
+        None => "it comes back when swiftd is started anew".to_owned(),
+    };
+    format!(
+        "plugin {} is left out: it has killed the server three times in a minute; {until}",
+        entry.name
+    )
 }
 
 fn warn_of_strangers(

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`config`], [`watch`] | the list of plugins; when to look at it again |
 //! | `look`, [`prepare`], [`needs`], [`permissions`], [`elf`], [`identity`] | what has changed on disk; a checked copy of it |
+//! | [`builtin`] | plugins that are a part of the program |
 //! | [`library`], `instance`, `generation` | a mapped library; one with its state; an ordered list of them |
 //! | `reload`, `attempt` | look → load → init → hand over → swap → drain |
 //! | [`trial`], `rehearsal`, [`check`] | loading, beginning and ending one in a child first |
@@ -19,6 +20,7 @@
 mod attempt;
 mod bench;
 mod body;
+pub mod builtin;
 mod chain;
 pub mod check;
 pub mod config;

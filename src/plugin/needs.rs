@@ -1,6 +1,7 @@
 //! What the plugins of a list declare that they need, read before any of them is loaded; and with
 //! that, the sandbox.
 
+use super::builtin;
 use super::config;
 use super::prepare;
 use crate::config::{Config, Need, PluginSettings};
@@ -23,15 +24,15 @@ pub fn lock_in(config: &Config) -> Result<&'static State, sandbox::Error> {
         values: values(&plugin.name),
     });
     let declared: Vec<_> = declared.collect();
-    let directories = listed.iter().map(|plugin| plugin.directory.clone());
+    let directories = listed.iter().filter_map(|plugin| plugin.directory.clone());
     sandbox::enter(config, &directories.collect::<Vec<_>>(), &declared)
 }
 
 /// What one plugin of the list needs.
 struct Listed {
     name: String,
-    /// Where its library is.
-    directory: PathBuf,
+    /// Where its library is, if it has one.
+    directory: Option<PathBuf>,
     needs: Vec<Need>,
 }
 
@@ -43,10 +44,17 @@ fn listed(settings: &PluginSettings) -> Vec<Listed> {
     };
     let bytes = config::read(list, |_, _| Ok(())).ok().flatten();
     let entries = bytes.and_then(|bytes| config::parse(&bytes).ok());
-    let listed = entries.into_iter().flatten().map(|entry| Listed {
-        needs: prepare::declared(&entry.name, &entry.library()).unwrap_or_default(),
-        name: entry.name,
-        directory: entry.directory,
+    let listed = entries.into_iter().flatten().map(|entry| {
+        let library = entry.library();
+        let needs = match &library {
+            Some(file) => prepare::declared(&entry.name, file),
+            None => builtin::find(&entry.name).and_then(|builtin| builtin.needs()),
+        };
+        Listed {
+            needs: needs.unwrap_or_default(),
+            name: entry.name,
+            directory: library.and_then(|file| file.parent().map(Into::into)),
+        }
     });
     listed.collect()
 }

@@ -50,7 +50,7 @@ pub(super) fn rehearse(
     let bench = Rc::new(Bench::default());
     runtime.bench = Some(Rc::clone(&bench));
     let name = library.name().to_owned();
-    crash::set_entry(SLOT, &name, library.prepared().identity.to_words());
+    crash::set_entry(SLOT, &name, library.origin().to_words());
     let outside = Arc::clone(&runtime.outside);
     let instance = Rc::new(Instance::new(&name, library, SLOT, outside, values, 1));
     let begun = begin(&instance, &mut runtime);

@@ -240,7 +240,7 @@ impl Reload {
         let running = runtime.current.instances.iter();
         let running = running.map(|instance| Running {
             name: instance.name.to_string(),
-            prepared: instance.library().prepared().clone(),
+            origin: instance.library().origin(),
             values: instance.values.clone(),
         });
         Question {

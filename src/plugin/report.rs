@@ -1,7 +1,7 @@
 //! The lines of a report on a library.
 
 use super::elf::{Entry, Machine, Stage};
-use super::library::Library;
+use super::library::{Library, Origin};
 use super::prepare::Prepared;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -67,9 +67,12 @@ pub(super) fn of_content(
 pub(super) fn of_library(library: &Library) -> Vec<String> {
     let plugin = library.descriptor();
     let name = library.name();
-    let entry = match library.prepared().findings.entry {
-        Entry::Constant(_) => "swiftd_plugin_v1".to_owned(),
-        Entry::Function => format!("{name}_init"),
+    let entry = match library.origin() {
+        Origin::Copy(prepared) => match prepared.findings.entry {
+            Entry::Constant(_) => "swiftd_plugin_v1".to_owned(),
+            Entry::Function => format!("{name}_init"),
+        },
+        Origin::Builtin(_) => "built in".to_owned(),
     };
     let own = size_of::<Plugin>();
     let flags: Vec<&str> = [

@@ -11,6 +11,7 @@ use libloading::os::unix;
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use swiftd_plugin::Exported;
 use swiftd_plugin::abi::{ENTRY, MAGIC, MAJOR, MINOR, PLUGIN_SIZE_1_0, Plugin};
 
 /// How the path of every library of this module begins. It is unique while the descriptor is open:
@@ -35,6 +36,14 @@ pub struct Description {
     pub name: Option<Box<[u8]>>,
     /// The version in words, likewise.
     pub version: Option<Box<[u8]>>,
+}
+
+impl Description {
+    /// What a plugin that is built into the program says of itself.
+    #[must_use]
+    pub fn of<P: Exported>() -> Self {
+        describe(P::DESCRIPTOR)
+    }
 }
 
 impl Library {
@@ -114,7 +123,7 @@ impl Library {
 }
 
 /// The destructors of thread-locals of one library, for any thread.
-#[derive(Copy, Clone, Debug)]
+#[derive(Copy, Clone, Debug, Default)]
 pub struct ThreadLocals {
     base: Option<usize>,
 }

@@ -31,7 +31,8 @@ pub(crate) fn expect_tests() {
 /// Sets the panic hook, once for each copy of the library.
 pub(crate) fn install() {
     HOOK.call_once(|| {
-        if IS_TEST.load(Ordering::Relaxed) {
+        // Where the plugin is a part of the server, it is the server's hook that is asked else.
+        if IS_TEST.load(Ordering::Relaxed) || cfg!(feature = "builtin") {
             let before = take_hook();
             set_hook(Box::new(move |info| {
                 if !log_current(info) {

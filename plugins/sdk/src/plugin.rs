@@ -192,19 +192,7 @@ macro_rules! plugin {
             };
         }
 
-        const _: () = {
-            #[cfg(not(test))]
-            #[allow(non_upper_case_globals)]
-            #[unsafe(no_mangle)]
-            pub static swiftd_plugin_v1: $crate::abi::Plugin =
-                <$plugin as $crate::Exported>::DESCRIPTOR;
-
-            #[cfg(not(test))]
-            #[allow(non_upper_case_globals)]
-            #[unsafe(no_mangle)]
-            pub static swiftd_plugin_needs: [u8; $crate::entry::needs_bytes(<$plugin as $crate::Plugin>::NEEDS)] =
-                $crate::entry::needs(<$plugin as $crate::Plugin>::NEEDS);
-        };
+        $crate::export_symbol!($plugin);
     };
     (@slots $slots:ident $plugin:ty;) => {};
     (@slots $slots:ident $plugin:ty;
@@ -217,4 +205,35 @@ macro_rules! plugin {
         $slots.$hook = ::core::option::Option::Some($crate::entry::$hook::<$plugin>);
         $crate::plugin!(@slots $slots $plugin; $($rest)*);
     };
+}
+
+/// The symbols that a server looks for in a library. Part of [`plugin!`](crate::plugin!).
+#[cfg(not(feature = "builtin"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_symbol {
+    ($plugin:ty) => {
+        const _: () = {
+            #[cfg(not(test))]
+            #[allow(non_upper_case_globals)]
+            #[unsafe(no_mangle)]
+            pub static swiftd_plugin_v1: $crate::abi::Plugin =
+                <$plugin as $crate::Exported>::DESCRIPTOR;
+
+            #[cfg(not(test))]
+            #[allow(non_upper_case_globals)]
+            #[unsafe(no_mangle)]
+            pub static swiftd_plugin_needs: [u8; $crate::entry::needs_bytes(
+                <$plugin as $crate::Plugin>::NEEDS,
+            )] = $crate::entry::needs(<$plugin as $crate::Plugin>::NEEDS);
+        };
+    };
+}
+
+/// A server that has the plugin built in names its type instead.
+#[cfg(feature = "builtin")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_symbol {
+    ($plugin:ty) => {};
 }
