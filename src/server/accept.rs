@@ -5,6 +5,7 @@
 //! connection limit is reached, accepting pauses until a connection ends or a timer fires; no new
 //! edge would come.
 
+use super::signals::Phase;
 use super::{Server, Share, special};
 use crate::conn::{Connection, Why};
 use crate::sys::socket::{self, Listener};
@@ -33,11 +34,14 @@ const COMPLAINT_MS: u64 = 10_000;
 impl Server {
     /// Whether a listener may have connections that could be taken now.
     pub(super) fn can_accept(&self) -> bool {
-        !self.is_paused && self.doors.iter().any(|door| door.is_ready)
+        !self.is_paused && self.phase != Phase::Rests && self.doors.iter().any(|door| door.is_ready)
     }
 
     /// Takes what fits into this turn.
     pub(super) fn accept(&mut self) {
+        if self.phase == Phase::Rests {
+            return;
+        }
         let mut budget = self.turn.accepts_max;
         for index in 0..self.doors.len() {
             while budget > 0 && self.doors[index].is_ready && !self.is_paused {

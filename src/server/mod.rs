@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod figures;
 mod inner;
+mod signals;
 mod slots;
 mod tend;
 
@@ -35,6 +36,7 @@ use accept::Door;
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
+use signals::Phase;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
@@ -97,6 +99,9 @@ pub struct Server {
     resume: Option<Timer>,
     next_complaint: u64,
     should_stop: Arc<AtomicBool>,
+    phase: Phase,
+    /// Somebody may be changing the size of its window.
+    has_terminal: bool,
     is_stopped: bool,
 }
 
@@ -252,6 +257,8 @@ impl Server {
             resume: None,
             next_complaint: 0,
             should_stop: Arc::new(AtomicBool::new(false)),
+            phase: Phase::Serves,
+            has_terminal: process::has_terminal(),
             is_stopped: false,
         })
     }
@@ -322,7 +329,8 @@ impl Server {
             self.is_paused = false;
         }
         self.log.flush();
-        self.is_stopped |= self.core.is_draining && self.slots.len() == 0;
+        let is_ending = matches!(self.phase, Phase::Ends { .. });
+        self.is_stopped |= is_ending && self.slots.len() == 0;
         Ok(())
     }
 

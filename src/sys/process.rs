@@ -74,6 +74,18 @@ pub fn resident_bytes() -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
+/// Whether a terminal is attached: one of the standard streams is one, or the process has one that
+/// controls it.
+#[must_use]
+pub fn has_terminal() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdin().is_terminal()
+        || std::io::stdout().is_terminal()
+        || std::io::stderr().is_terminal()
+        // It opens only for a process that has one (tty(4)).
+        || std::fs::File::open("/dev/tty").is_ok()
+}
+
 /// What a pipe that is reported as writable takes without blocking (PIPE_BUF, pipe(7)).
 const PIPE_BYTES: usize = 4096;
 
