@@ -1,13 +1,18 @@
 //! The command line.
 
+mod command;
+mod help;
+mod load;
 mod plugins;
 mod request;
 
-use crate::config::{Config, PluginSettings, nearest};
-use crate::plugin::trial::Depth;
+use crate::config::{Config, Order, nearest};
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
+pub use command::Command;
+pub use help::HELP;
 use lexopt::prelude::*;
+pub use load::{Failure, load};
 use plugins::{Trial, child_of_trial, file, on_or_off, plugin_value, set_flag};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -16,60 +21,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the operator asked for.
-#[derive(Debug)]
-pub enum Command {
-    /// Serve.
-    Serve(Box<Config>),
-    /// Try a plugin without a server.
-    TryPlugin {
-        /// Its library.
-        file: PathBuf,
-        /// What a client sends it.
-        request: Vec<u8>,
-        /// How often it is loaded anew between two requests.
-        reload: u32,
-        /// As for serving; the root is empty if there is to be none.
-        config: Box<Config>,
-    },
-    /// Print the help.
-    Help,
-    /// Print the version.
-    Version,
-    /// Say whether a plugin can be loaded.
-    CheckPlugin {
-        /// Its library.
-        file: PathBuf,
-        /// Whether it is also begun and ended.
-        is_begun: bool,
-        /// What plugins are told.
-        settings: Box<PluginSettings>,
-    },
-    /// Load the plugin of this name from the standard input; the server's own children do it.
-    Trial {
-        /// Its name.
-        name: String,
-        /// How far to go.
-        depth: Depth,
-        /// What plugins are told.
-        settings: Box<PluginSettings>,
-    },
-}
-
-impl Command {
-    /// The configuration file that the command line names. What it says is the ground that
-    /// [`parse_over`] builds on.
-    #[must_use]
-    pub fn config_file(&self) -> Option<&Path> {
-        match self {
-            Self::Serve(config) | Self::TryPlugin { config, .. } => {
-                config.plugins.config_file.as_deref()
-            }
-            Self::CheckPlugin { settings, .. } => settings.config_file.as_deref(),
-            Self::Help | Self::Version | Self::Trial { .. } => None,
-        }
-    }
-}
+/// The configuration file of `-t`, `-T` and `-s` if none is named.
+const DEFAULT_FILE: &str = "/etc/swiftd/swiftd.conf";
 
 /// What is wrong with the command line, and how to mend it.
 #[derive(Debug)]
@@ -82,86 +35,6 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// The text of `--help`.
-pub const HELP: &str = "\
-swiftd - a small, strict HTTP/1.x server
-
-Usage: swiftd [OPTION]... DIR
-
-Serves the files in DIR until SIGTERM or SIGQUIT: then it finishes what
-it began and ends. SIGINT or a second SIGTERM ends it at once. SIGHUP
-makes it read its configuration anew, SIGUSR1 open its logs anew,
-SIGUSR2 give way to a new program. SIGWINCH has it accept no more until
-SIGHUP, unless there is a terminal.
-
-What and where
-  -r, --root DIR             the directory, instead of the argument
-  -l, --listen ADDRESS       where to listen; repeatable  [127.0.0.1:8080]
-                             IPV4:PORT, [IPV6]:PORT or unix:PATH;
-                             port 0 takes a free one
-  -p, --port PORT            short for --listen 127.0.0.1:PORT
-      --index NAME           stands for a directory; repeatable  [index.html]
-      --temp-dir DIR         for large request bodies  [$TMPDIR or /tmp]
-
-Timeouts, seconds
-      --head-timeout N       for the head of a request; then 408  [10]
-      --body-timeout N       a window of a request body; then 408  [20]
-      --idle-timeout N       between two requests  [20]
-      --write-timeout N      a window in which part of a response is taken  [20]
-      --linger-timeout N     for a refused client to go on, or to end  [3]
-      --drain-timeout N      for a stop in good order  [10]
-      --disk-timeout N       for a disk that does not answer  [30]
-      --half-close-timeout N for a plugin, if the client sends no more  [5]
-
-Limits, bytes (suffixes K, M, G) or numbers
-      --connections N        at the same time  [16384, or what ulimit -n allows]
-      --requests N           on one connection  [100000]
-      --head-bytes N         request line and fields; then 431 [16K, below 64K]
-      --target-bytes N       the request-target; then 414  [8K]
-      --fields N             field lines; then 431  [100, at most 128]
-      --body-bytes N         a request body; then 413  [1M]
-      --body-memory N        of it in memory, the rest in a file  [64K]
-      --linger-bytes N       of a refused client, read and dropped  [64M]
-      --min-rate N           bytes a second of a body and a response  [128]
-      --cache-bytes N        memory for small files  [1/64 of all, 256K to 12M]
-      --cache-entries N      paths that are remembered  [8192]
-      --cache-files N        large files that are kept open  [128]
-      --cache-trust N        milliseconds until a path is checked again  [1000]
-      --small-file N         kept in memory up to this size  [16K]
-
-Plugins
-      --config FILE          TOML: plugins = \"FILE\", tables [plugin.NAME];
-                             what is said here wins over it
-      --plugins FILE         the list of plugins, read anew when it is saved:
-                             lines NAME:/DIR/$, each for /DIR/NAME.so
-      --set plugin.NAME.KEY=VALUE
-                             what a plugin is told; repeatable
-      --plugin-optional      start even if plugins cannot be loaded
-      --plugin-drain-timeout N
-                             for requests of a plugin that was replaced  [60]
-      --plugin-trial on|off  a plugin is loaded by a child first  [on]
-      --supervise            a parent restarts the server if it dies and leaves
-                             a plugin out that ends it three times in a minute
-      --plugin-hang N        and if a plugin does not return in N s  [off]
-      --try-plugin FILE REQUEST
-                             no server: what a plugin answers to a request, as
-                             in 'GET /x HTTP/1.1', and the calls into it; files
-                             only with --root
-      --reload N             load it anew N times, for --try-plugin, and say
-                             what that leaves behind  [0]
-      --check-plugin FILE    say whether this server would load FILE, and end
-      --init                 also begin and end it, for --check-plugin
-
-Other
-      --avoid FEATURE        do without a feature of the kernel; repeatable:
-                             openat2, resolve-cached, nowait, cachestat
-  -h, --help                 this text
-  -v, --version              the version
-
-Exit codes: 0 stopped as asked, 1 run-time error, 2 usage,
-78 configuration file.
-";
 
 /// Every option that can be given, for suggestions.
 const OPTIONS: &[&str] = &[
@@ -194,6 +67,7 @@ const OPTIONS: &[&str] = &[
     "small-file",
     "config",
     "plugins",
+    "signal",
     "set",
     "plugin-optional",
     "plugin-drain-timeout",
@@ -235,6 +109,8 @@ pub fn parse_over(
     let mut trial = Trial::default();
     let mut listen = Vec::new();
     let mut index_names = Vec::new();
+    let mut order = None;
+    let mut is_dump = None;
     while let Some(arg) = parser.next().map_err(|error| Error(error.to_string()))? {
         let name = match arg {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -243,6 +119,16 @@ pub fn parse_over(
                 arguments.push(argument);
                 continue;
             }
+            Short('t') => {
+                is_dump.get_or_insert(false);
+                continue;
+            }
+            Short('T') => {
+                is_dump = Some(true);
+                continue;
+            }
+            Short('s') => "signal".to_owned(),
+            Short('c' | 'f') => "config".to_owned(),
             Short('r') => "root".to_owned(),
             Short('l') => "listen".to_owned(),
             Short('p') => "port".to_owned(),
@@ -284,6 +170,7 @@ pub fn parse_over(
             "plugin-trial" => config.plugins.try_load = on_or_off("plugin-trial", &value)?,
             "try-plugin" => trial.file = Some(file("try-plugin", value)?),
             "reload" => trial.set_reload(&value)?,
+            "signal" => order = Some(order_of(&value)?),
             _ => set_limit(
                 &mut config,
                 &name,
@@ -301,8 +188,16 @@ pub fn parse_over(
     for argument in arguments {
         set_root(&mut root, argument)?;
     }
+    let is_named = root.is_some() || config.plugins.config_file.is_some();
     config.site.root = root.unwrap_or(config.site.root);
-    if config.site.root.as_os_str().is_empty() {
+    if (order.is_some() || is_dump.is_some()) && !is_named {
+        config.plugins.config_file = Some(DEFAULT_FILE.into());
+    }
+    if let Some(order) = order {
+        let config = Box::new(config);
+        return Ok(Command::Send { order, config });
+    }
+    if config.site.root.as_os_str().is_empty() && config.plugins.config_file.is_none() {
         return Err(Error("which directory? try: swiftd .".into()));
     }
     if listen.len() > LISTENERS_MAX {
@@ -316,7 +211,11 @@ pub fn parse_over(
     if !index_names.is_empty() {
         config.site.index_names = index_names;
     }
-    Ok(Command::Serve(Box::new(config)))
+    let config = Box::new(config);
+    Ok(match is_dump {
+        Some(is_dump) => Command::Check { config, is_dump },
+        None => Command::Serve(config),
+    })
 }
 
 /// The line that says what is served where.
@@ -472,6 +371,14 @@ fn index_name(value: &OsStr) -> Result<String, Error> {
         Error(format!(
             "--index {value:?}: expected a file name without a slash"
         ))
+    })
+}
+
+fn order_of(value: &OsStr) -> Result<Order, Error> {
+    let order = value.to_str().and_then(Order::parse);
+    order.ok_or_else(|| {
+        let names = Order::NAMES.map(|(name, _)| name).join(", ");
+        Error(format!("-s {value:?}: expected one of {names}"))
     })
 }
 

@@ -2,12 +2,10 @@
 //! exit code.
 
 use std::error::Error as Reason;
-use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use swiftd::cli::{self, Command};
-use swiftd::config::{self, Config};
+use swiftd::config::Config;
 use swiftd::conn::NoHooks;
 use swiftd::plugin::check::check;
 use swiftd::plugin::trial;
@@ -19,15 +17,11 @@ use swiftd::workbench::Attempt;
 
 /// Something went wrong at run time.
 const RUN_TIME: u8 = 1;
-/// The command line is wrong.
-const USAGE: u8 = 2;
-/// The configuration file is wrong (EX_CONFIG of sysexits.h).
-const CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
-    let command = match command(std::env::args_os().collect()) {
+    let command = match cli::load(std::env::args_os().collect()) {
         Ok(command) => command,
-        Err((code, error)) => return fail(code, &*error),
+        Err(failure) => return fail(failure.code, &failure),
     };
     match command {
         Command::Help => print(cli::HELP),
@@ -50,6 +44,18 @@ fn main() -> ExitCode {
             depth,
             settings,
         } => ExitCode::from(trial::run(&name, depth, &settings.values)),
+        Command::Check { config, .. } => {
+            let file = config.plugins.config_file.unwrap_or_default();
+            let file = file.display();
+            say(&format!(
+                "swiftd: configuration file {file}: test is successful"
+            ));
+            ExitCode::SUCCESS
+        }
+        Command::Send { order, .. } => {
+            say(&format!("swiftd: cannot send {}", order.name()));
+            ExitCode::from(RUN_TIME)
+        }
         Command::Serve(config) => match serve(*config) {
             Ok(code) => ExitCode::from(code),
             Err(error) => fail(RUN_TIME, &error),
@@ -66,19 +72,6 @@ fn main() -> ExitCode {
             config: *config,
         }),
     }
-}
-
-/// What is asked for: the command line over the configuration file over the defaults. A slip in the
-/// command line is told first, whatever is in the file.
-fn command(args: Vec<OsString>) -> Result<Command, (u8, Box<dyn Reason>)> {
-    let is_usage = |error: cli::Error| (USAGE, error.into());
-    let command = cli::parse(args.iter().cloned()).map_err(is_usage)?;
-    let Some(path) = command.config_file() else {
-        return Ok(command);
-    };
-    let mut config = Config::new(PathBuf::new());
-    config::file::load(path, &mut config).map_err(|error| (CONFIG, error.into()))?;
-    cli::parse_over(config, args).map_err(is_usage)
 }
 
 /// Serves, or has a worker serve. Returns the exit code of this process, whichever it is.

@@ -137,6 +137,7 @@ impl Config {
                 // Head and body of such a file leave in one call of one segment group; larger
                 // ones are cheaper to send from the page cache than to copy.
                 small_bytes_max: 16 * 1024,
+                mime: Vec::new(),
                 features: Features::ALL,
             },
             rules: Rules::default(),

@@ -40,6 +40,33 @@ pub enum Order {
     Log,
 }
 
+impl Order {
+    /// What `-s` calls them.
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("reload", Self::Reload),
+        ("reopen", Self::Reopen),
+        ("stop", Self::Stop),
+        ("quit", Self::Quit),
+        ("upgrade", Self::Upgrade),
+        ("log", Self::Log),
+    ];
+
+    /// The order of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let mut orders = Self::NAMES.into_iter();
+        orders.find_map(|(own, order)| (own == name).then_some(order))
+    }
+
+    /// What `-s` calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let mut orders = Self::NAMES.into_iter();
+        let found = orders.find_map(|(name, order)| (order == self).then_some(name));
+        found.expect("every order has a name")
+    }
+}
+
 /// The process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {

@@ -166,6 +166,7 @@ mod tests {
             root: directory.into(),
             index_names: Vec::new(),
             small_bytes_max: 0,
+            mime: Vec::new(),
             features: Features::ALL,
         };
         Arc::new(Site::open(settings).unwrap())

@@ -25,6 +25,8 @@ pub struct Settings {
     pub index_names: Vec<String>,
     /// Files up to this length are kept in memory, bytes.
     pub small_bytes_max: usize,
+    /// Media types over the built-in ones: suffixes without the dot in lower case, and their type.
+    pub mime: Vec<(String, String)>,
     /// What the kernel may be asked for.
     pub features: Features,
 }

@@ -1,0 +1,81 @@
+//! What `--help` prints.
+
+/// The text of `--help`.
+pub const HELP: &str = "\
+swiftd - a small, strict HTTP/1.x server
+
+Usage: swiftd [OPTION]... DIR
+
+Serves the files in DIR until SIGTERM or SIGQUIT: then it finishes what
+it began and ends. SIGINT or a second SIGTERM ends it at once. SIGHUP
+makes it read its configuration anew, SIGUSR1 open its logs anew,
+SIGUSR2 give way to a new program. SIGWINCH has it accept no more until
+SIGHUP, unless there is a terminal.
+
+What and where
+  -r, --root DIR             the directory, instead of the argument
+  -l, --listen ADDRESS       where to listen; repeatable  [127.0.0.1:8080]
+                             IPV4:PORT, [IPV6]:PORT or unix:PATH;
+                             port 0 takes a free one
+  -p, --port PORT            short for --listen 127.0.0.1:PORT
+      --index NAME           stands for a directory; repeatable  [index.html]
+      --temp-dir DIR         for large request bodies  [$TMPDIR or /tmp]
+
+Timeouts, seconds
+      --head-timeout N       for the head of a request; then 408  [10]
+      --body-timeout N       a window of a request body; then 408  [20]
+      --idle-timeout N       between two requests  [20]
+      --write-timeout N      a window in which part of a response is taken  [20]
+      --linger-timeout N     for a refused client to go on, or to end  [3]
+      --drain-timeout N      for a stop in good order  [10]
+      --disk-timeout N       for a disk that does not answer  [30]
+      --half-close-timeout N for a plugin, if the client sends no more  [5]
+
+Limits, bytes (suffixes K, M, G) or numbers
+      --connections N        at the same time  [16384, or what ulimit -n allows]
+      --requests N           on one connection  [100000]
+      --head-bytes N         request line and fields; then 431 [16K, below 64K]
+      --target-bytes N       the request-target; then 414  [8K]
+      --fields N             field lines; then 431  [100, at most 128]
+      --body-bytes N         a request body; then 413  [1M]
+      --body-memory N        of it in memory, the rest in a file  [64K]
+      --linger-bytes N       of a refused client, read and dropped  [64M]
+      --min-rate N           bytes a second of a body and a response  [128]
+      --cache-bytes N        memory for small files  [1/64 of all, 256K to 12M]
+      --cache-entries N      paths that are remembered  [8192]
+      --cache-files N        large files that are kept open  [128]
+      --cache-trust N        milliseconds until a path is checked again  [1000]
+      --small-file N         kept in memory up to this size  [16K]
+
+Plugins
+      --config FILE          TOML: plugins = \"FILE\", tables [plugin.NAME];
+                             what is said here wins over it
+      --plugins FILE         the list of plugins, read anew when it is saved:
+                             lines NAME:/DIR/$, each for /DIR/NAME.so
+      --set plugin.NAME.KEY=VALUE
+                             what a plugin is told; repeatable
+      --plugin-optional      start even if plugins cannot be loaded
+      --plugin-drain-timeout N
+                             for requests of a plugin that was replaced  [60]
+      --plugin-trial on|off  a plugin is loaded by a child first  [on]
+      --supervise            a parent restarts the server if it dies and leaves
+                             a plugin out that ends it three times in a minute
+      --plugin-hang N        and if a plugin does not return in N s  [off]
+      --try-plugin FILE REQUEST
+                             no server: what a plugin answers to a request, as
+                             in 'GET /x HTTP/1.1', and the calls into it; files
+                             only with --root
+      --reload N             load it anew N times, for --try-plugin, and say
+                             what that leaves behind  [0]
+      --check-plugin FILE    say whether this server would load FILE, and end
+      --init                 also begin and end it, for --check-plugin
+
+Other
+      --avoid FEATURE        do without a feature of the kernel; repeatable:
+                             openat2, resolve-cached, nowait, cachestat
+  -h, --help                 this text
+  -v, --version              the version
+
+Exit codes: 0 stopped as asked, 1 run-time error, 2 usage,
+78 configuration file.
+";

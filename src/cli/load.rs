@@ -1,0 +1,55 @@
+//! The command line over the configuration file over the defaults.
+
+use super::{Command, parse, parse_over};
+use crate::config::{self, Config};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why what was asked for cannot be done: what to say, and the exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// 2 for the command line, 78 for the configuration.
+    pub code: u8,
+    /// A line for each fault.
+    pub message: String,
+}
+
+impl Failure {
+    /// The command line is wrong.
+    pub const USAGE: u8 = 2;
+    /// The configuration is wrong (EX_CONFIG of sysexits.h).
+    pub const CONFIG: u8 = 78;
+
+    fn new(code: u8, error: &dyn fmt::Display) -> Self {
+        Self {
+            code,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What is asked for, with the program's name as the first argument: the command line over the
+/// configuration file that it names over the defaults. A slip in the command line is told first,
+/// whatever is in the file. It reads files, so once a server runs it is for a helper thread.
+///
+/// # Errors
+/// The command line is wrong, or a file that it names cannot be read or is wrong.
+pub fn load(args: Vec<OsString>) -> Result<Command, Failure> {
+    let is_usage = |error: super::Error| Failure::new(Failure::USAGE, &error);
+    let command = parse(args.iter().cloned()).map_err(is_usage)?;
+    let Some(path) = command.config_file() else {
+        return Ok(command);
+    };
+    let mut config = Config::new(PathBuf::new());
+    config::file::load(path, &mut config).map_err(|error| Failure::new(Failure::CONFIG, &error))?;
+    parse_over(config, args).map_err(is_usage)
+}
