@@ -16,6 +16,7 @@
 //! | [`disk`] | the helper thread for whatever could wait for a disk | `sys` |
 //! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
+//! | [`control`] | orders to a running server, and its answers | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
@@ -30,6 +31,7 @@
 pub mod cli;
 pub mod config;
 pub mod conn;
+pub mod control;
 pub mod disk;
 pub mod figures;
 pub mod files;

@@ -89,6 +89,17 @@ impl Store {
         self.now = now;
     }
 
+    /// Serves another site from now on.
+    pub fn set_site(&mut self, site: Arc<Site>) {
+        self.main = OpenRoot::new(site, self.now);
+        self.cache.clear();
+    }
+
+    /// Sets the bounds of the cache.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.cache.set_bounds(bounds);
+    }
+
     /// The disk thread has found what a path stands for, and perhaps opened its root: remembers both
     /// and returns who waits for it. Each of them is to be woken after [`deliver`](Self::deliver).
     pub fn handle_found(

@@ -8,18 +8,10 @@
 use super::signals::Phase;
 use super::{Server, Share, special};
 use crate::conn::{Connection, Why};
-use crate::sys::socket::{self, Listener};
+use crate::sys::socket;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
-
-/// A listener and what is known of it.
-#[derive(Debug)]
-pub(super) struct Door {
-    pub(super) listener: Listener,
-    /// accept(2) may succeed.
-    pub(super) is_ready: bool,
-}
 
 /// How long accepting pauses when no connection ends, milliseconds.
 const PAUSE_MS: u64 = 500;

@@ -12,6 +12,8 @@ pub enum Error {
     Root(PathBuf, io::Error),
     /// An address cannot be listened on.
     Listen(Address, io::Error),
+    /// An address cannot be listened on while this server still listens on the other.
+    Overlap(Address, Address),
     /// A plugin, or the list of them, cannot be used; what plugins said comes first.
     Plugins(String),
     /// The process lacks something.
@@ -35,6 +37,10 @@ impl fmt::Display for Error {
                     _ => Ok(()),
                 }
             }
+            Self::Overlap(address, other) => write!(
+                f,
+                "cannot listen on {address} while this server listens on {other}; take {other} away with one reload and add {address} with the next, or restart"
+            ),
             Self::Plugins(why) => f.write_str(why),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;

@@ -16,7 +16,8 @@ impl Server {
             key::OUTSIDE | key::PLUGINS => self.core.hooks.handle_ready(readiness),
             key if key >= key::RESOURCES => self.core.hooks.handle_ready(readiness),
             key if key < key::SLOTS => {
-                if let Some(door) = self.doors.get_mut(key - key::DOORS) {
+                let mut doors = self.doors.iter_mut();
+                if let Some(door) = doors.find(|door| door.key == key) {
                     door.is_ready = true;
                 }
             }
@@ -69,6 +70,7 @@ impl Server {
                 }
             }
         }
+        self.tend_reload();
         if self.should_stop.swap(false, Ordering::AcqRel) {
             self.stop();
         }

@@ -5,18 +5,22 @@
 
 mod accept;
 mod adopt;
+mod doors;
 mod drive;
 mod error;
 mod events;
 mod figures;
 mod inner;
+mod reload;
 mod signals;
 mod slots;
 mod tend;
 
+pub use doors::LISTENERS_MAX;
 pub use error::Error;
+pub use reload::Source;
 
-use crate::config::{Config, Listen, Turn};
+use crate::config::{Config, Turn};
 use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
@@ -32,10 +36,11 @@ use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::socket::{self, Address, Listener};
-use accept::Door;
+use doors::{Door, open_doors};
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
+use reload::Reloading;
 use signals::Phase;
 use slots::Slots;
 use std::collections::VecDeque;
@@ -69,9 +74,6 @@ mod special {
     pub(super) const STOP: u32 = u32::MAX - 1;
 }
 
-/// How many listeners there may be.
-pub const LISTENERS_MAX: usize = key::SLOTS - key::DOORS;
-
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
 /// listeners, root, the files that are open for a moment.
 const DESCRIPTORS_RESERVED: usize = 64;
@@ -100,6 +102,7 @@ pub struct Server {
     next_complaint: u64,
     should_stop: Arc<AtomicBool>,
     phase: Phase,
+    reloading: Reloading,
     /// Somebody may be changing the size of its window.
     has_terminal: bool,
     is_stopped: bool,
@@ -159,18 +162,6 @@ impl Stopper {
 }
 
 impl Server {
-    /// Listens on every address.
-    ///
-    /// # Errors
-    /// One of them is not to be had; nothing is left behind.
-    pub fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
-        let bind = |listen: &Listen| {
-            let address = &listen.address;
-            Listener::bind(address).map_err(|error| Error::Listen(address.clone(), error))
-        };
-        config.listen.iter().map(bind).collect()
-    }
-
     /// Listens, and starts with that.
     ///
     /// # Errors
@@ -193,12 +184,14 @@ impl Server {
         mut hooks: Box<dyn Extension>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
+        let reloading = Reloading::new(config.clone());
         let Config {
             site,
             mut cache,
             limits,
             mut turn,
             temporary,
+            listen,
             ..
         } = config;
         fit_descriptors(&mut turn, &mut cache);
@@ -221,7 +214,7 @@ impl Server {
         hooks
             .attach(&poll, keys)
             .map_err(system("cannot watch what plugins wait for"))?;
-        let doors = open_doors(listeners, &poll)?;
+        let doors = open_doors(listeners, &listen, &poll)?;
         let worker = disk
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
@@ -258,6 +251,7 @@ impl Server {
             next_complaint: 0,
             should_stop: Arc::new(AtomicBool::new(false)),
             phase: Phase::Serves,
+            reloading,
             has_terminal: process::has_terminal(),
             is_stopped: false,
         })
@@ -427,20 +421,6 @@ fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
     cache.descriptors_max = cache.descriptors_max.min(granted / 4);
     let room = granted.saturating_sub(cache.descriptors_max + DESCRIPTORS_RESERVED);
     turn.connections_max = turn.connections_max.min(room.max(1));
-}
-
-/// Watches the listeners.
-fn open_doors(listeners: Vec<Listener>, poll: &Poll) -> Result<Vec<Door>, Error> {
-    let open = |(listener, key): (Listener, usize)| {
-        poll.add_readable(listener.as_fd(), key)
-            .map_err(|error| Error::Listen(listener.address().clone(), error))?;
-        Ok(Door {
-            listener,
-            is_ready: true,
-        })
-    };
-    let keys = key::DOORS..key::SLOTS;
-    listeners.into_iter().zip(keys).map(open).collect()
 }
 
 impl Drop for Server {

@@ -39,7 +39,7 @@ impl Server {
             Signal::Quit => self.quit(),
             Signal::HangUp if !is_ending => {
                 self.wake_up();
-                self.core.hooks.hang_up();
+                self.reload();
             }
             // A terminal sends it whenever its window changes.
             Signal::WindowChange if !self.has_terminal => self.rest(),

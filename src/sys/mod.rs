@@ -17,6 +17,7 @@ pub mod footprint;
 pub mod guest;
 #[cfg(keeps_thread_locals)]
 mod keys;
+pub mod local;
 pub mod memfd;
 pub mod outside;
 pub mod poll;
