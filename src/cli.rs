@@ -6,7 +6,7 @@ mod load;
 mod plugins;
 mod request;
 
-use crate::config::{Config, Order, nearest};
+use crate::config::{Config, Order, memory, nearest};
 use crate::server::LISTENERS_MAX;
 use crate::sys::socket::Address;
 pub use command::Command;
@@ -51,6 +51,8 @@ const OPTIONS: &[&str] = &[
     "drain-timeout",
     "disk-timeout",
     "half-close-timeout",
+    "memory",
+    "buffer-bytes",
     "connections",
     "requests",
     "head-bytes",
@@ -77,6 +79,10 @@ const OPTIONS: &[&str] = &[
     "reload",
     "plugin-hang",
     "avoid",
+    "user",
+    "chroot",
+    "pid-file",
+    "daemon",
     "check-plugin",
     "init",
     "help",
@@ -84,7 +90,7 @@ const OPTIONS: &[&str] = &[
 ];
 
 /// Options that take no value.
-const FLAGS: &[&str] = &["plugin-optional", "supervise", "init"];
+const FLAGS: &[&str] = &["plugin-optional", "supervise", "init", "daemon"];
 
 /// Reads the command line, the program's name first. A configuration file that it names is not
 /// read here: see [`Command::config_file`].
@@ -109,6 +115,7 @@ pub fn parse_over(
     let mut trial = Trial::default();
     let mut listen = Vec::new();
     let mut index_names = Vec::new();
+    let mut said: Vec<String> = Vec::new();
     let mut order = None;
     let mut is_dump = None;
     while let Some(arg) = parser.next().map_err(|error| Error(error.to_string()))? {
@@ -143,6 +150,7 @@ pub fn parse_over(
             trial.child = Some((plugin, depth));
             continue;
         }
+        said.push(name.clone());
         if !OPTIONS.contains(&name.as_str()) {
             return Err(unknown(&name));
         }
@@ -162,6 +170,9 @@ pub fn parse_over(
             "port" => listen.push(port(&value)?),
             "index" => index_names.push(index_name(&value)?),
             "temp-dir" => config.temporary = value.into(),
+            "user" => set_user(&mut config, &value)?,
+            "chroot" => config.service.chroot = Some(value.into()),
+            "pid-file" => config.service.pid_file = Some(value.into()),
             "check-plugin" => trial.checked = Some(file("check-plugin", value)?),
             "avoid" => avoid(&mut config, &value)?,
             "config" => config.plugins.config_file = Some(file("config", value)?),
@@ -211,6 +222,7 @@ pub fn parse_over(
     if !index_names.is_empty() {
         config.site.index_names = index_names;
     }
+    memory::derive(&mut config, &|name| said.iter().any(|it| it == name)).map_err(Error)?;
     let config = Box::new(config);
     Ok(match is_dump {
         Some(is_dump) => Command::Check { config, is_dump },
@@ -241,6 +253,7 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         cache,
         site,
         plugins,
+        memory,
         ..
     } = config;
     match name {
@@ -254,6 +267,8 @@ fn set_limit(config: &mut Config, name: &str, given: &Given<'_>) -> Result<(), E
         "plugin-hang" => plugins.hang = Some(given.seconds()?),
         "plugin-drain-timeout" => plugins.drain_timeout = given.seconds()?,
         "drain-timeout" => turn.drain_timeout = given.seconds()?,
+        "memory" => *memory = Some(given.number(1, 1 << 40)?),
+        "buffer-bytes" => turn.buffer_bytes_max = given.number(65_536, 1 << 40)? as usize,
         "connections" => turn.connections_max = given.number(1, 1 << 23)? as usize,
         "requests" => limits.requests_max = given.number(1, u32::MAX.into())? as u32,
         "head-bytes" => limits.head.head_bytes_max = given.number(256, 65_535)? as usize,
@@ -329,6 +344,22 @@ fn set_root(root: &mut Option<PathBuf>, given: OsString) -> Result<(), Error> {
         return Err(Error("the directory's name is empty; try: swiftd .".into()));
     }
     *root = Some(given.into());
+    Ok(())
+}
+
+fn set_user(config: &mut Config, value: &OsStr) -> Result<(), Error> {
+    let text = value.to_string_lossy();
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (&*text, None),
+    };
+    if user.is_empty() || group == Some("") {
+        return Err(Error(format!(
+            "--user {text:?}: expected USER or USER:GROUP"
+        )));
+    }
+    config.service.user = Some(user.to_owned());
+    config.service.group = group.map(str::to_owned);
     Ok(())
 }
 

@@ -180,6 +180,8 @@ pub struct Peer<H> {
     pub now: u64,
     /// Whether the server is about to stop.
     pub is_draining: bool,
+    /// Whether memory is short.
+    pub is_short: bool,
     /// Where the connection comes from.
     pub origin: Box<dyn Origin>,
     /// What the operator has decided.
@@ -200,6 +202,7 @@ impl<H: Hooks> Peer<H> {
             handler: Static { files },
             now: 0,
             is_draining: false,
+            is_short: false,
             origin: Box::new(Nowhere),
             policy: Policy::default(),
             journal: Box::new(NoJournal),
@@ -224,6 +227,7 @@ impl<H: Hooks> Peer<H> {
             origin: &*self.origin,
             policy: &self.policy,
             journal: &mut *self.journal,
+            is_short: self.is_short,
             is_draining: self.is_draining,
         };
         call(&mut self.connection, &mut context)

@@ -73,7 +73,10 @@ fn every_option_of_the_help_is_known() {
     assert!(options.len() > 25);
     for option in options {
         // Those that take no value.
-        let is_flag = matches!(option, "--plugin-optional" | "--supervise" | "--init");
+        let is_flag = matches!(
+            option,
+            "--plugin-optional" | "--supervise" | "--init" | "--daemon"
+        );
         if !is_flag && !matches!(option, "--help" | "--version") {
             // Whatever is wrong with it, it is the value.
             let said = complaint(&run(&[option]), 2);

@@ -19,5 +19,7 @@ mod persistence;
 mod ranges;
 #[path = "conformance/rewrites.rs"]
 mod rewrites;
+#[path = "conformance/shortage.rs"]
+mod shortage;
 #[path = "conformance/streams.rs"]
 mod streams;

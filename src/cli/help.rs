@@ -32,6 +32,8 @@ Timeouts, seconds
       --half-close-timeout N for a plugin, if the client sends no more  [5]
 
 Limits, bytes (suffixes K, M, G) or numbers
+      --memory N             for all of it: derives what is not set here  [off]
+      --buffer-bytes N       what connections own together  [1/16 of all]
       --connections N        at the same time  [16384, or what ulimit -n allows]
       --requests N           on one connection  [100000]
       --head-bytes N         request line and fields; then 431 [16K, below 64K]
@@ -69,6 +71,12 @@ Plugins
                              what that leaves behind  [0]
       --check-plugin FILE    say whether this server would load FILE, and end
       --init                 also begin and end it, for --check-plugin
+
+Service
+      --user USER[:GROUP]    whom it becomes if root has started it
+      --chroot DIR           what becomes its root directory
+      --pid-file FILE        where its number is kept, and locked
+      --daemon               go into the background when it serves
 
 Other
       --avoid FEATURE        do without a feature of the kernel; repeatable:

@@ -94,6 +94,7 @@ pub(super) fn set_flag(config: &mut Config, trial: &mut Trial, name: &str) {
         "init" => trial.is_begun = true,
         "plugin-optional" => config.plugins.is_optional = true,
         "supervise" => config.plugins.is_supervised = true,
+        "daemon" => config.service.is_daemon = true,
         _ => unreachable!("the list of flags and this one are the same"),
     }
 }

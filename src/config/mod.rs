@@ -8,6 +8,7 @@ mod clients;
 pub mod file;
 mod host;
 mod logs;
+pub mod memory;
 mod plugins;
 mod service;
 mod suggest;
@@ -92,6 +93,9 @@ pub struct Turn {
     pub read_bytes: usize,
     /// Look-ups that may wait for the disk thread; one more is a 503.
     pub disk_jobs_max: usize,
+    /// What connections may own together beside their slots, bytes: heads, bodies, responses that
+    /// wait to be sent. Over it, requests are answered with 503.
+    pub buffer_bytes_max: usize,
     /// How long a stop in good order may take.
     pub drain_timeout: Duration,
 }
@@ -116,6 +120,7 @@ impl Default for Turn {
             bytes_max: 512 * 1024,
             read_bytes: 16 * 1024,
             disk_jobs_max: 256,
+            buffer_bytes_max: memory::buffer_bytes_default(process::memory_bytes()),
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -123,6 +123,8 @@ impl Connection {
                 self.why = Why::ClientGone;
                 return Step::To(State::Close);
             }
+            // What is kept until the rest comes is memory.
+            Ok(None) if cx.is_short => return Step::To(self.refuse_for_memory(cx)),
             Ok(None) => return Step::Wait,
             Err(error) => {
                 let is_for_head = parse::is_for_head(input.rest());
@@ -137,6 +139,7 @@ impl Connection {
         self.exchange = Some(exchange);
         self.requests = self.requests.saturating_add(1);
         match parsed {
+            Ok(()) if cx.is_short => Step::To(self.refuse_for_memory(cx)),
             Ok(()) => Step::To(State::RequestEnd),
             Err(error) => Step::To(self.refuse(error.status(), cx)),
         }
@@ -187,6 +190,9 @@ impl Connection {
             return Step::To(State::HandleRequest);
         }
         let is_waiting = exchange.body.is_writing() || exchange.body.wants_append();
+        if cx.is_short && exchange.body.is_kept() && !is_waiting {
+            return Step::To(self.refuse_for_memory(cx));
+        }
         if mem::take(&mut exchange.request.expects_continue) && !has_begun {
             let output = self.output.get_or_insert_with(|| cx.pool.take_output());
             output.bytes_mut().extend_from_slice(encode::CONTINUE);
@@ -206,6 +212,9 @@ impl Connection {
             return self.call_owner(cx);
         }
         match cx.handler.answer(exchange, cx.id) {
+            Answer::Ready if cx.is_short && exchange.response.is_copied() => {
+                Step::To(self.refuse_for_memory(cx))
+            }
             Answer::Ready => Step::To(State::ResponseStart),
             Answer::Pending => {
                 self.suspended = Suspended::Disk;
@@ -217,7 +226,7 @@ impl Connection {
     /// Asks the plugin that has claimed the exchange.
     fn call_owner(&mut self, cx: &mut Context<'_>) -> Step {
         loop {
-            self.prepare_stream();
+            self.prepare_stream(cx.is_short);
             let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
             let (hooks, caller) = cx.hooks();
             let flow = hooks.call(Point::HandleSubrequest, exchange, caller);
@@ -272,7 +281,9 @@ impl Connection {
             return Step::To(State::ResponseEnd);
         };
         // Pipelined answers gather, within a bound, so that they leave in one call.
-        let has_room = output.held_bytes() < cx.limits.output_bytes_max && !output.has_splice();
+        let has_room = output.held_bytes() < cx.limits.output_bytes_max
+            && !output.has_splice()
+            && !cx.is_short;
         if has_room && !self.flags.ends && !input.is_empty() {
             return Step::To(State::ResponseEnd);
         }

@@ -4,7 +4,8 @@
 //! writes; every method returns at once.
 
 use super::{
-    Append, Context, Deadline, End, Exchange, Limits, Output, Piece, Point, State, Wait, Why,
+    Append, Context, Deadline, End, Exchange, Limits, Output, Piece, Point, RequestBody, State,
+    Wait, Why,
 };
 use crate::http::parse::{self, Scan};
 use crate::http::{Error, Method, Status};
@@ -61,6 +62,9 @@ pub(super) struct Flags {
     /// A hook has answered that it waits; its deadline has not been set.
     pub(super) begins_wait: bool,
 }
+
+/// How long a client that met a shortage is asked to wait, seconds.
+const RETRY_AFTER_SECS: &[u8] = b"1";
 
 /// Why an exchange must be there.
 pub(super) const HAS_EXCHANGE: &str =
@@ -357,6 +361,17 @@ impl Connection {
         self.rest.capacity() + output
     }
 
+    /// How much memory it owns beside itself, bytes.
+    #[must_use]
+    pub fn owned_bytes(&self) -> usize {
+        let output = self
+            .output
+            .as_ref()
+            .map_or(0, |output| size_of::<Output>() + output.owned_bytes());
+        let exchange = self.exchange.as_ref().map_or(0, |it| it.owned_bytes());
+        self.rest.capacity() + output + exchange
+    }
+
     // ---- helpers --------------------------------------------------------------------------
 
     /// Makes the response an error's; returns the state that follows.
@@ -366,6 +381,18 @@ impl Connection {
         exchange.stream.clear();
         self.suspended = Suspended::No;
         State::Error
+    }
+
+    /// Memory is short: what has come of a body is let go, and the client is asked to come back.
+    pub(super) fn refuse_for_memory(&mut self, cx: &mut Context<'_>) -> State {
+        let next = self.refuse(Status::SERVICE_UNAVAILABLE, cx);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.body = RequestBody::default();
+            exchange
+                .response
+                .push_field("Retry-After", RETRY_AFTER_SECS);
+        }
+        next
     }
 
     /// Refuses a head that is not complete.

@@ -118,6 +118,20 @@ impl Exchange {
         self.change = Change::None;
     }
 
+    /// How much memory it owns, bytes, with itself.
+    #[must_use]
+    pub fn owned_bytes(&self) -> usize {
+        let request = &self.request;
+        size_of::<Self>()
+            + request.head.capacity()
+            + request.fields.owned_bytes()
+            + self.path.capacity()
+            + self.body.owned_bytes()
+            + self.response.owned_bytes()
+            + self.amendments.owned_bytes()
+            + self.stream.owned_bytes()
+    }
+
     /// Replaces the raw target before it is decoded, and returns the head that held the old one.
     ///
     /// # Errors

@@ -88,6 +88,8 @@ pub struct Context<'a> {
     pub policy: &'a Policy,
     /// Where requests are noted.
     pub journal: &'a mut dyn Journal,
+    /// Whether connections own more memory together than they may: whoever wants more is refused.
+    pub is_short: bool,
     /// Whether the server is about to stop, so that no connection is kept.
     pub is_draining: bool,
 }

@@ -96,6 +96,12 @@ impl Output {
         self.bytes.len()
     }
 
+    /// How much memory it owns, bytes.
+    #[must_use]
+    pub fn owned_bytes(&self) -> usize {
+        self.bytes.capacity() + self.splices.capacity() * size_of::<Splice>()
+    }
+
     /// Whether something is waiting that is not in the buffer.
     #[must_use]
     pub fn has_splice(&self) -> bool {

@@ -169,6 +169,18 @@ impl RequestBody {
         self.spool.file = Some(file);
     }
 
+    /// How much memory it holds, bytes, with what the disk thread has not written yet.
+    #[must_use]
+    pub fn owned_bytes(&self) -> usize {
+        self.memory.capacity() + self.spool.writing_bytes
+    }
+
+    /// Whether its bytes are kept for somebody.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
     /// The length of what has been kept, bytes.
     #[must_use]
     pub fn kept_bytes(&self) -> u64 {

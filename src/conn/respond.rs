@@ -56,11 +56,12 @@ impl Connection {
     // ---- streams --------------------------------------------------------------------------
 
     /// Tells the stream how much it may take, before its owner is called.
-    pub(super) fn prepare_stream(&mut self) {
+    pub(super) fn prepare_stream(&mut self, is_short: bool) {
         let backlog_bytes = self.backlog_bytes();
         let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
         let is_to_head = exchange.request.method == Method::Head;
         exchange.stream.set_backlog(backlog_bytes, is_to_head);
+        exchange.stream.set_short(is_short);
     }
 
     /// Queues what the owner has written so far, the head before it.

@@ -8,6 +8,9 @@
 /// in flight hide the time between a client's acknowledgement and the next call of the owner.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
 
+/// The same while memory is short: enough to go on, and no more.
+const UNSENT_BYTES_SHORT: usize = 4 * 1024;
+
 /// How far a stream has come.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -23,7 +26,7 @@ enum Phase {
 }
 
 /// A response that is sent while it is made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stream {
     phase: Phase,
     is_ended: bool,
@@ -33,6 +36,8 @@ pub struct Stream {
     buffer: Vec<u8>,
     /// What the connection has taken and not sent yet, bytes.
     backlog_bytes: usize,
+    /// What may be written and not be sent, bytes.
+    unsent_bytes_max: usize,
     /// All that was written, bytes.
     written_bytes: u64,
     /// Nobody wants the content: the answer to HEAD, a status without content.
@@ -41,6 +46,23 @@ pub struct Stream {
     wants_room: bool,
     /// The owner is called because there is room again; it may clear this when it knows.
     pub has_room_event: bool,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            phase: Phase::None,
+            is_ended: false,
+            is_chunked: false,
+            buffer: Vec::new(),
+            backlog_bytes: 0,
+            unsent_bytes_max: UNSENT_BYTES_MAX,
+            written_bytes: 0,
+            is_discarding: false,
+            wants_room: false,
+            has_room_event: false,
+        }
+    }
 }
 
 impl Stream {
@@ -61,7 +83,9 @@ impl Stream {
             self.written_bytes += bytes.len() as u64;
             return Some(bytes.len());
         }
-        let room = UNSENT_BYTES_MAX.saturating_sub(self.backlog_bytes + self.buffer.len());
+        let room = self
+            .unsent_bytes_max
+            .saturating_sub(self.backlog_bytes + self.buffer.len());
         if room == 0 {
             self.wants_room = true;
             return None;
@@ -139,6 +163,20 @@ impl Stream {
         self.is_discarding |= is_discarding;
     }
 
+    /// Whether memory is short, so that less is taken.
+    pub(super) fn set_short(&mut self, is_short: bool) {
+        self.unsent_bytes_max = if is_short {
+            UNSENT_BYTES_SHORT
+        } else {
+            UNSENT_BYTES_MAX
+        };
+    }
+
+    /// How much memory it owns, bytes.
+    pub(super) fn owned_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// How long the content is if nothing more is written.
     #[must_use]
     pub fn written_bytes(&self) -> u64 {
@@ -156,7 +194,7 @@ impl Stream {
     /// Whether the owner is to be called: it wants room, and half of it is there. Says so once.
     pub(super) fn take_room(&mut self, backlog_bytes: usize) -> bool {
         let unsent_bytes = backlog_bytes + self.buffer.len();
-        if !self.wants_room || unsent_bytes >= UNSENT_BYTES_MAX / 2 {
+        if !self.wants_room || unsent_bytes >= self.unsent_bytes_max / 2 {
             return false;
         }
         self.wants_room = false;

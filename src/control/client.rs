@@ -7,9 +7,9 @@
 use super::{FAILED, OK, socket_name};
 use crate::config::{Config, Order};
 use crate::sys::local;
+use crate::sys::pid_file;
 use crate::sys::process::{Held, SendError};
 use crate::sys::signal::Signal;
-use crate::sys::small_file;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -52,14 +52,11 @@ fn find(path: &Path) -> Result<Held, String> {
         };
         format!("cannot read the pid file {shown}: {error}{mend}")
     };
-    let text = small_file::read_locked(path).map_err(unreadable)?;
-    let Some(text) = text else {
+    let Some(pid) = pid_file::running(path).map_err(unreadable)? else {
         return Err(format!(
-            "{shown} is stale: no server holds it any more; it can be removed"
+            "the pid file {shown} is stale: the server that wrote it has ended"
         ));
     };
-    let pid: Option<u32> = text.trim().parse().ok().filter(|&pid| pid > 0);
-    let pid = pid.ok_or_else(|| format!("{shown} is no pid file: it should hold a number"))?;
     Held::open(pid).map_err(|error| {
         format!("process {pid} of {shown} cannot be reached: {error}; is it in another container?")
     })

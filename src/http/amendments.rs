@@ -37,6 +37,12 @@ impl Amendments {
         self.records.is_empty()
     }
 
+    /// How much memory they own, bytes.
+    #[must_use]
+    pub fn owned_bytes(&self) -> usize {
+        self.records.capacity()
+    }
+
     /// Forgets all orders and keeps the memory.
     pub fn clear(&mut self) {
         self.records.clear();

@@ -131,6 +131,12 @@ impl Fields {
         self.lines.len()
     }
 
+    /// How much memory the lines own, bytes.
+    #[must_use]
+    pub fn owned_bytes(&self) -> usize {
+        self.lines.capacity() * size_of::<Line>()
+    }
+
     /// Whether there is no line at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

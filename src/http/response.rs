@@ -119,6 +119,27 @@ impl Response {
         self.fields.extend_from_slice(b"\r\n");
     }
 
+    /// How much memory it owns, bytes. What it shares with others is theirs.
+    #[must_use]
+    pub fn owned_bytes(&self) -> usize {
+        let body = match &self.body {
+            Body::Bytes(bytes) => bytes.capacity(),
+            Body::Parts(_, parts, boundary) => size_of_val(&**parts) + boundary.capacity(),
+            Body::Empty | Body::Shared(_) | Body::File(..) => 0,
+        };
+        self.fields.capacity() + body
+    }
+
+    /// Whether its content lies, or will lie, in memory that is the response's own while it is sent.
+    #[must_use]
+    pub fn is_copied(&self) -> bool {
+        match &self.body {
+            Body::Empty | Body::Shared(_) => false,
+            Body::Bytes(_) | Body::Parts(..) => true,
+            Body::File(file, _) => matches!(file.content, Content::Memory(_)),
+        }
+    }
+
     /// The field lines.
     #[must_use]
     pub fn fields(&self) -> &[u8] {

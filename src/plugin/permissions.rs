@@ -4,6 +4,7 @@
 //! [`judge`] is pure; [`walk`] collects what it judges. A name is walked as the kernel walks it,
 //! through symbolic links, because whoever can swap a link on the way can swap the file.
 
+use crate::sys::privileges;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
@@ -35,22 +36,47 @@ const OTHERS_WRITE: u32 = 0o002;
 /// Links that are followed, as the kernel does.
 const LINKS_MAX: usize = 40;
 
-/// Says whether only root and `user`, the server's, can change what the steps lead to. The steps
-/// are in the order in which they are gone, the file itself last. Returns warnings.
+/// Whose files are believed beside root's.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// The user that the server runs as. What it could change it could do itself.
+    pub user: u32,
+    /// Whether root has started the server: then a group that may write is nobody's wish, also if
+    /// the server is somebody else by now, so that a check by root comes to the same end.
+    pub is_of_root: bool,
+}
+
+impl Trust {
+    /// What holds for this process.
+    #[must_use]
+    pub fn own() -> Self {
+        Self {
+            user: privileges::effective_user(),
+            is_of_root: privileges::is_of_root(),
+        }
+    }
+}
+
+/// Says whether only root and the server's user can change what the steps lead to. The steps are in
+/// the order in which they are gone, the file itself last. Returns warnings.
 ///
 /// # Errors
 /// Somebody else can; which step, and how to mend it.
-pub fn judge(user: u32, steps: &[Step]) -> Result<Vec<String>, String> {
-    let is_root = user == 0;
+pub fn judge(trust: Trust, steps: &[Step]) -> Result<Vec<String>, String> {
+    let Trust { user, is_of_root } = trust;
     let is_safe = |owner: u32| owner == 0 || owner == user;
     let mut warnings = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         let path = step.path.display();
         if !is_safe(step.owner) {
             let owner = step.owner;
-            let wanted = if is_root { "root" } else { "root or you" };
+            let (wanted, cure) = match (is_of_root, user) {
+                (true, 0) => ("root".to_owned(), 0),
+                (true, user) => (format!("root or user {user}"), 0),
+                (false, user) => ("root or you".to_owned(), user),
+            };
             return Err(format!(
-                "{path} belongs to user {owner}, who could replace the plugin; it must belong to {wanted}: chown -h {user} {path}"
+                "{path} belongs to user {owner}, who could replace the plugin; it must belong to {wanted}: chown -h {cure} {path}"
             ));
         }
         let kind = step.mode & TYPE;
@@ -62,7 +88,7 @@ pub fn judge(user: u32, steps: &[Step]) -> Result<Vec<String>, String> {
         }
         let by_group = step.mode & GROUP_WRITES != 0;
         let by_others = step.mode & OTHERS_WRITE != 0;
-        if by_others || (by_group && is_root) {
+        if by_others || (by_group && is_of_root) {
             let (who, bits) = match (by_group, by_others) {
                 (true, true) => ("group and others", "go-w"),
                 (true, false) => ("the group", "g-w"),
@@ -255,7 +281,11 @@ mod tests {
             ),
         ];
         for (index, (user, middle, file, refusal, warnings)) in table.iter().enumerate() {
-            match judge(*user, &way(middle, *file)) {
+            let trust = Trust {
+                user: *user,
+                is_of_root: *user == 0,
+            };
+            match judge(trust, &way(middle, *file)) {
                 Ok(got) => {
                     assert_eq!(*refusal, "", "row {index} passes");
                     assert_eq!(got.len(), *warnings, "row {index}: {got:?}");
@@ -266,6 +296,21 @@ mod tests {
                 ),
             }
         }
+    }
+
+    #[test]
+    fn a_server_that_root_has_started_is_as_strict_when_it_is_somebody_else() {
+        let trust = Trust {
+            user: ME,
+            is_of_root: true,
+        };
+        assert_eq!(judge(trust, &way(&[], (0, 0o755))), Ok(vec![]));
+        assert_eq!(judge(trust, &way(&[], (ME, 0o755))), Ok(vec![]));
+        let refusal = judge(trust, &way(&[], (OTHER, 0o755))).unwrap_err();
+        let wanted = "it must belong to root or user 1000: chown -h 0 /p/a.so";
+        assert!(refusal.ends_with(wanted), "{refusal}");
+        let refusal = judge(trust, &way(&[], (0, 0o775))).unwrap_err();
+        assert!(refusal.contains("chmod g-w /p/a.so"), "{refusal}");
     }
 
     #[test]

@@ -37,8 +37,10 @@ const LAST_ACCEPTS_MAX: usize = 4096;
 #[derive(Clone, Debug)]
 pub(super) struct Standing {
     key: usize,
-    asked: Address,
+    asked: Listen,
     bound: Address,
+    /// A service manager has opened it.
+    is_given: bool,
 }
 
 /// A door of the configuration to come.
@@ -70,8 +72,9 @@ impl Server {
     pub(super) fn standing(&self) -> Vec<Standing> {
         let of_door = |door: &Door| Standing {
             key: door.key,
-            asked: door.asked.address.clone(),
+            asked: door.asked.clone(),
             bound: door.listener.address().clone(),
+            is_given: door.listener.is_inherited(),
         };
         self.doors.iter().map(of_door).collect()
     }
@@ -146,6 +149,17 @@ pub(super) fn open_doors(
     listeners.into_iter().enumerate().map(open).collect()
 }
 
+/// Leaves the doors as they are.
+pub(super) fn plan_nothing(standing: Vec<Standing>) -> Vec<Planned> {
+    let stays = |Standing { key, asked, .. }| Planned::Stays { key, asked };
+    standing.into_iter().map(stays).collect()
+}
+
+/// Whether a service manager has opened the doors, so that it is the one to change them.
+pub(super) fn are_given(standing: &[Standing]) -> bool {
+    standing.iter().any(|standing| standing.is_given)
+}
+
 /// Finds for each address the door that is there, or opens one. It may wait for a disk, where a
 /// socket is a file.
 ///
@@ -154,7 +168,7 @@ pub(super) fn open_doors(
 pub(super) fn plan(asked: &[Listen], mut standing: Vec<Standing>) -> Result<Vec<Planned>, Error> {
     let mut stays: Vec<Option<usize>> = vec![None; asked.len()];
     // What was asked for in the same words first: port 0 twice means two ports.
-    let same_words = |standing: &Standing, address: &Address| standing.asked == *address;
+    let same_words = |standing: &Standing, address: &Address| standing.asked.address == *address;
     let same_place = |standing: &Standing, address: &Address| standing.bound == *address;
     for is_same in [&same_words as &dyn Fn(&_, &_) -> bool, &same_place] {
         for (asked, stays) in asked.iter().zip(&mut stays) {
@@ -198,7 +212,7 @@ fn in_the_way(error: Error, going: &[Standing]) -> Error {
     }
 }
 
-fn open(listen: &Listen) -> Result<Listener, Error> {
+pub(super) fn open(listen: &Listen) -> Result<Listener, Error> {
     let address = &listen.address;
     Listener::bind(address).map_err(|error| Error::Listen(address.clone(), error))
 }

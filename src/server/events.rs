@@ -15,6 +15,8 @@ impl Server {
             key::SIGNALS => self.handle_signals(),
             key::OUTSIDE | key::PLUGINS => self.core.hooks.handle_ready(readiness),
             key if key >= key::RESOURCES => self.core.hooks.handle_ready(readiness),
+            key if (key::DESK..key::SUCCESSOR).contains(&key) => self.handle_desk(key),
+            key::SUCCESSOR => self.handle_heir(),
             key if key < key::SLOTS => {
                 let mut doors = self.doors.iter_mut();
                 if let Some(door) = doors.find(|door| door.key == key) {
@@ -98,6 +100,8 @@ impl Server {
                 self.is_paused = false;
             }
             special::STOP => self.is_stopped = true,
+            special::DESK => self.tend_desk(),
+            special::SUCCESSOR => self.handle_heir_late(),
             slot if slot >= inner::FIRST_SLOT => self.handle_inner_deadline(slot),
             _ => self.handle_deadline(index),
         }

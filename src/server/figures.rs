@@ -146,6 +146,25 @@ impl Server {
             "1 while new connections have to wait for room.",
             u8::from(self.is_paused),
         );
+        let ledger = &self.core.ledger;
+        text.number(
+            "swiftd_buffers_bytes",
+            Kind::Gauge,
+            "Memory that connections own beside their slots.",
+            ledger.owned_bytes(),
+        );
+        text.number(
+            "swiftd_buffers_peak_bytes",
+            Kind::Gauge,
+            "The most that they have owned since the start.",
+            ledger.peak_bytes,
+        );
+        text.number(
+            "swiftd_buffers_max_bytes",
+            Kind::Gauge,
+            "How much they may own; over it, requests are answered with 503.",
+            ledger.owned_bytes_max,
+        );
         let traffic = self.core.traffic;
         text.number(
             "swiftd_received_bytes_total",

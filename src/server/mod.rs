@@ -11,17 +11,22 @@ mod error;
 mod events;
 mod figures;
 mod inner;
+mod ledger;
+mod orders;
 mod reload;
 mod signals;
 mod slots;
 mod tend;
+mod upgrade;
 
 pub use doors::LISTENERS_MAX;
 pub use error::Error;
 pub use reload::Source;
+pub use upgrade::Heirloom;
 
 use crate::config::{Config, Turn};
 use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
+use crate::control::Desk;
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Site, Store};
 use crate::handler::Static;
@@ -32,6 +37,7 @@ use crate::policy::Policy;
 use crate::sys::clock;
 use crate::sys::crash;
 use crate::sys::file::Features;
+use crate::sys::notify::Notifier;
 use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
@@ -40,6 +46,7 @@ use doors::{Door, open_doors};
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
+use ledger::Ledger;
 use reload::Reloading;
 use signals::Phase;
 use slots::Slots;
@@ -50,16 +57,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use swiftd_timer::{Heap, Timer};
+use upgrade::Upgrading;
 
 /// Keys of the poll that are no connections; theirs begin at [`key::SLOTS`].
 mod key {
+    use crate::control::CLIENTS_MAX;
+
     pub(super) const DISK: usize = 0;
     pub(super) const SIGNALS: usize = 1;
     /// Other threads of plugins.
     pub(super) const OUTSIDE: usize = 2;
     /// The list of plugins.
     pub(super) const PLUGINS: usize = 3;
-    pub(super) const DOORS: usize = 4;
+    /// Where orders are taken.
+    pub(super) const DESK: usize = 4;
+    /// Those who give them.
+    pub(super) const CLIENTS: usize = 5;
+    /// What a new program that is being started says.
+    pub(super) const SUCCESSOR: usize = CLIENTS + CLIENTS_MAX;
+    pub(super) const DOORS: usize = SUCCESSOR + 1;
     /// There are at most as many listeners as fit between.
     pub(super) const SLOTS: usize = 256;
     /// What plugins watch. Slot numbers never get that far.
@@ -72,6 +88,10 @@ mod special {
     pub(super) const RESUME: u32 = u32::MAX;
     /// The time to stop in good order is over.
     pub(super) const STOP: u32 = u32::MAX - 1;
+    /// Somebody who gives orders may be too slow.
+    pub(super) const DESK: u32 = u32::MAX - 2;
+    /// A new program should be ready.
+    pub(super) const SUCCESSOR: u32 = u32::MAX - 3;
 }
 
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
@@ -103,6 +123,9 @@ pub struct Server {
     should_stop: Arc<AtomicBool>,
     phase: Phase,
     reloading: Reloading,
+    desk: Option<Desk>,
+    upgrading: Upgrading,
+    notifier: Notifier,
     /// Somebody may be changing the size of its window.
     has_terminal: bool,
     is_stopped: bool,
@@ -118,6 +141,7 @@ struct Core {
     now: u64,
     policy: Policy,
     journal: NoJournal,
+    ledger: Ledger,
     is_draining: bool,
     traffic: Traffic,
 }
@@ -135,6 +159,7 @@ impl Core {
             origin,
             policy: &self.policy,
             journal: &mut self.journal,
+            is_short: self.ledger.is_short(),
             is_draining: self.is_draining,
         }
     }
@@ -236,6 +261,7 @@ impl Server {
                 now,
                 policy: Policy::default(),
                 journal: NoJournal,
+                ledger: Ledger::new(turn.buffer_bytes_max),
                 is_draining: false,
                 traffic: Traffic::default(),
             },
@@ -252,6 +278,9 @@ impl Server {
             should_stop: Arc::new(AtomicBool::new(false)),
             phase: Phase::Serves,
             reloading,
+            desk: None,
+            upgrading: Upgrading::default(),
+            notifier: Notifier::default(),
             has_terminal: process::has_terminal(),
             is_stopped: false,
         })
@@ -360,6 +389,9 @@ impl Server {
             let (id, why) = (slot.id(index), slot.connection.why());
             self.core.hooks.handle_close(id, why);
         }
+        if let Some(slot) = self.slots.get_mut(index) {
+            self.core.ledger.discount(slot.owned_bytes);
+        }
         self.slots.remove(index);
     }
 
@@ -379,6 +411,9 @@ impl Server {
                 budget: self.turn.bytes_max,
             },
         );
+        self.core
+            .ledger
+            .count(&mut slot.owned_bytes, &slot.connection);
         if share != Share::IsOver && !slot.is_registered {
             let key = key::SLOTS + index as usize;
             match self.poll.add(slot.socket.as_fd(), key) {

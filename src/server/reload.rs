@@ -5,10 +5,10 @@
 //! that serves has been touched, so whoever is refused has lost nothing; a commit fails only before
 //! its first change.
 
-use super::doors::{Planned, Standing, plan};
+use super::doors::{Exchange, Planned, Standing, are_given, plan, plan_nothing};
 use super::signals::Phase;
 use super::{Error, Server, fit_descriptors};
-use crate::config::Config;
+use crate::config::{Config, Order};
 use crate::files::Site;
 use crate::sys::threads;
 use std::fmt::{self, Debug};
@@ -59,6 +59,11 @@ impl Reloading {
             is_asked_again: false,
         }
     }
+
+    /// What the server was told last.
+    pub(super) fn current(&self) -> &Config {
+        &self.current
+    }
 }
 
 impl Server {
@@ -71,6 +76,7 @@ impl Server {
     pub(super) fn reload(&mut self) {
         let Some(source) = self.reloading.source.clone() else {
             self.core.hooks.hang_up();
+            self.begin_order(Order::Reload);
             let why = "the server was started without a configuration that could be read anew";
             return self.conclude_reload(Err(why.into()));
         };
@@ -79,7 +85,7 @@ impl Server {
             return;
         }
         self.reloading.is_asked_again = false;
-        self.begin_askers();
+        self.begin_order(Order::Reload);
         let (sender, receiver) = channel();
         let (current, standing) = (self.reloading.current.clone(), self.standing());
         let disk = Arc::clone(&self.disk);
@@ -136,6 +142,7 @@ impl Server {
         if turn.read_bytes != self.turn.read_bytes {
             self.buffer = vec![0; turn.read_bytes].into();
         }
+        self.core.ledger.owned_bytes_max = turn.buffer_bytes_max;
         self.turn = turn;
         self.core.limits = config.limits.clone();
         let files = &mut self.core.handler.files;
@@ -147,7 +154,7 @@ impl Server {
         // What was refused for lack of room may find some now.
         self.is_paused = false;
         let listeners = exchange.to_string();
-        if exchange != super::doors::Exchange::default() {
+        if exchange != Exchange::default() {
             changes.insert(0, &listeners);
         }
         let line = success(&changes, &postponed);
@@ -166,7 +173,7 @@ impl Server {
                 "configuration not reloaded, the one before still holds: {why}"
             ));
         }
-        self.answer_askers(&verdict);
+        self.conclude_order(Order::Reload, &verdict);
     }
 }
 
@@ -187,7 +194,9 @@ fn success(changes: &[&str], postponed: &[&str]) -> String {
 /// Reads the configuration and opens what is new in it.
 fn prepare(source: &Source, current: &Config, standing: Vec<Standing>) -> Result<Prepared, String> {
     let mut config = source().map_err(|faults| one_line(&faults))?;
-    let postponed = postpone(&mut config, current);
+    // Those of a supervisor or a service manager are not for this process to change.
+    let keeps_doors = current.plugins.is_supervised || are_given(&standing);
+    let postponed = postpone(&mut config, current, keeps_doors);
     let changes = changes(&config, current);
     let in_words = |error: Error| error.to_string();
     let site = if differs(&config.site, &current.site) {
@@ -197,7 +206,11 @@ fn prepare(source: &Source, current: &Config, standing: Vec<Standing>) -> Result
     } else {
         None
     };
-    let doors = plan(&config.listen, standing).map_err(in_words)?;
+    let doors = if keeps_doors {
+        plan_nothing(standing)
+    } else {
+        plan(&config.listen, standing).map_err(in_words)?
+    };
     Ok(Prepared {
         config,
         doors,
@@ -208,7 +221,7 @@ fn prepare(source: &Source, current: &Config, standing: Vec<Standing>) -> Result
 }
 
 /// Leaves as it is what cannot change while the server runs, and tells what that is.
-fn postpone(config: &mut Config, current: &Config) -> Vec<&'static str> {
+fn postpone(config: &mut Config, current: &Config, keeps_doors: bool) -> Vec<&'static str> {
     fn keep<T: Clone + Debug>(
         name: &'static str,
         new: &mut T,
@@ -236,8 +249,7 @@ fn postpone(config: &mut Config, current: &Config) -> Vec<&'static str> {
     plugins.values.clear();
     keep("plugins", &mut config.plugins, &plugins, list);
     config.plugins.values = values;
-    // The supervisor holds them, and it reads no configuration.
-    if current.plugins.is_supervised {
+    if keeps_doors {
         keep("listen", &mut config.listen, &current.listen, list);
     }
     postponed
@@ -321,14 +333,14 @@ mod tests {
     fn what_cannot_change_is_kept_and_told() {
         let current = Config::new(PathBuf::from("/a"));
         let mut config = Config::new(PathBuf::from("/b"));
-        assert!(postpone(&mut config, &current).is_empty());
+        assert!(postpone(&mut config, &current, false).is_empty());
         config.service.user = Some("nobody".into());
         config.service.pid_file = Some("/run/x".into());
         config.plugins.file = Some("/p".into());
         config.plugins.values.entry("a".into()).or_default();
         config.temporary = "/elsewhere".into();
         config.limits.requests_max += 1;
-        let postponed = postpone(&mut config, &current);
+        let postponed = postpone(&mut config, &current, false);
         assert_eq!(postponed, ["user", "pid-file", "temp-dir", "plugins"]);
         assert_eq!(config.service, current.service);
         assert_eq!(config.plugins.file, None);
@@ -341,12 +353,11 @@ mod tests {
     }
 
     #[test]
-    fn a_supervised_worker_keeps_its_listeners() {
-        let mut current = Config::new(PathBuf::from("/a"));
-        current.plugins.is_supervised = true;
+    fn listeners_of_somebody_else_are_kept() {
+        let current = Config::new(PathBuf::from("/a"));
         let mut config = current.clone();
         config.listen.clear();
-        assert_eq!(postpone(&mut config, &current), ["listen"]);
+        assert_eq!(postpone(&mut config, &current, true), ["listen"]);
         assert_eq!(config.listen, current.listen);
     }
 }

@@ -43,7 +43,12 @@ impl Server {
             }
             // A terminal sends it whenever its window changes.
             Signal::WindowChange if !self.has_terminal => self.rest(),
-            Signal::HangUp | Signal::WindowChange | Signal::User1 | Signal::User2 => {}
+            Signal::User1 => {
+                // What went wrong is in the log, as far as there is one.
+                let _ = self.reopen();
+            }
+            Signal::User2 => self.upgrade(),
+            Signal::HangUp | Signal::WindowChange => {}
         }
     }
 

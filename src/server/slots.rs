@@ -41,6 +41,8 @@ pub(super) struct Slot {
     pub(super) socket: Socket,
     pub(super) timer: Option<Timer>,
     pub(super) generation: u32,
+    /// What the ledger has counted it with.
+    pub(super) owned_bytes: u32,
     /// A read may succeed: cleared by "would block" and by a short read.
     pub(super) is_readable: bool,
     /// The peer has shut its sending side, so that a short read is not the last one.
@@ -129,6 +131,7 @@ impl Slots {
             socket: Socket(socket),
             timer: None,
             generation,
+            owned_bytes: 0,
             is_readable: true,
             has_peer_ended: false,
             is_writable: true,

@@ -10,6 +10,7 @@ mod policy;
 
 use crate::sys::clock;
 use crate::sys::crash::{self, Culprit, FileIdentity};
+use crate::sys::notify::{Hearing, Notifier};
 use crate::sys::process::print_error;
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::socket::Listener;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub plugin_hang: Option<Duration>,
     /// How long the worker may take to stop in good order.
     pub drain_timeout: Duration,
+    /// How often the worker is to give a sign of life, for whoever supervises the supervisor.
+    pub sign_of_life: Option<Duration>,
 }
 
 /// Which process this is, and what it has to do.
@@ -54,6 +57,8 @@ pub struct Worker {
     pub listeners: Vec<Listener>,
     /// What the operator says.
     pub signals: Signals,
+    /// Tells that it serves, and what else is to be told.
+    pub notifier: Notifier,
     /// What is not to be loaded.
     pub left_out: Vec<LeftOut>,
     /// No worker has served before, so it is for this one to say what is served where.
@@ -65,9 +70,10 @@ impl Worker {
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn alone(listeners: Vec<Listener>) -> io::Result<Self> {
+    pub fn alone(listeners: Vec<Listener>, notifier: Notifier) -> io::Result<Self> {
         Ok(Self {
             listeners,
+            notifier,
             signals: Signals::new()?,
             left_out: Vec::new(),
             is_first: true,
@@ -76,14 +82,20 @@ impl Worker {
 }
 
 /// Supervises. Like fork(2) it returns in each worker, and in the parent when the last one has
-/// ended. To be called before the first thread is started.
+/// ended. To be called before the first thread is started. What a worker tells with its notifier is
+/// given to `on_told` in the parent.
 ///
 /// # Errors
 /// There is too little of something to begin with.
-pub fn run(listeners: Vec<Listener>, settings: Settings) -> io::Result<Role> {
+pub fn run(
+    listeners: Vec<Listener>,
+    settings: Settings,
+    on_told: &mut dyn FnMut(&[u8]),
+) -> io::Result<Role> {
     crash::share()?;
     let supervisor = Supervisor {
         listeners,
+        hearing: Hearing::new(settings.sign_of_life)?,
         settings,
         watch: Watch::new()?,
         policy: Policy::default(),
@@ -92,7 +104,7 @@ pub fn run(listeners: Vec<Listener>, settings: Settings) -> io::Result<Role> {
         is_terminating: false,
         start_at: 0,
     };
-    supervisor.run()
+    supervisor.run(on_told)
 }
 
 /// How long after its own deadline a worker is killed that was to stop.
@@ -113,6 +125,7 @@ struct Supervisor {
     listeners: Vec<Listener>,
     settings: Settings,
     watch: Watch,
+    hearing: Hearing,
     policy: Policy,
     /// A worker has been ready.
     has_served: bool,
@@ -133,7 +146,7 @@ struct Running {
 }
 
 impl Supervisor {
-    fn run(mut self) -> io::Result<Role> {
+    fn run(mut self, on_told: &mut dyn FnMut(&[u8])) -> io::Result<Role> {
         let mut running: Option<Running> = None;
         loop {
             let now = clock::monotonic_ms();
@@ -144,8 +157,12 @@ impl Supervisor {
                     Start::Later => {}
                 }
             }
-            self.watch.wait(self.patience(running.as_ref(), now))?;
+            let patience = self.patience(running.as_ref(), now);
+            self.watch.wait(&self.hearing, patience)?;
             let now = clock::monotonic_ms();
+            while let Some(told) = self.hearing.next() {
+                on_told(&told);
+            }
             while let Some(signal) = self.watch.next_signal() {
                 self.handle_signal(signal, running.as_mut(), now);
             }
@@ -195,6 +212,7 @@ impl Supervisor {
         Worker {
             listeners: self.listeners,
             signals,
+            notifier: self.hearing.into_notifier(),
             left_out: self.policy.left_out().to_vec(),
             is_first: !self.has_served,
         }

@@ -17,12 +17,6 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(openat(rustix::fs::CWD, path, flags, Mode::empty())?.into())
 }
 
-/// Whose files this process trusts beside root's.
-#[must_use]
-pub fn effective_user() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
 /// A file in memory that holds `bytes` and never changes. It shows in the maps as `name`.
 ///
 /// # Errors

@@ -6,21 +6,28 @@
 //! with `unsafe` are listed in tests/tidy.rs.
 
 pub mod abi;
+pub mod accounts;
+pub mod activation;
 pub mod beneath;
 pub mod child;
 pub mod clock;
 pub mod crash;
+pub mod daemon;
 pub mod dl;
 mod fatal;
 pub mod file;
 pub mod footprint;
 pub mod guest;
+pub mod heir;
 #[cfg(keeps_thread_locals)]
 mod keys;
 pub mod local;
 pub mod memfd;
+pub mod notify;
 pub mod outside;
+pub mod pid_file;
 pub mod poll;
+pub mod privileges;
 pub mod process;
 mod raw;
 pub mod signal;

@@ -1,8 +1,9 @@
-//! System calls that `rustix` does not offer: signalfd, cachestat, alarm, options of TCP sockets; and
-//! fork and anonymous memory, made safe.
+//! System calls that `rustix` does not offer: signalfd, cachestat, alarm, getresuid, options of TCP
+//! sockets; and fork, anonymous memory, the environment and inherited descriptors, made safe.
 
 #![allow(unsafe_code)]
 
+use std::ffi::OsString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -70,10 +71,27 @@ pub(super) fn reset_action(signal: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this is the only thread of the process.
+pub(super) fn is_only_thread() -> io::Result<bool> {
+    if let Ok(tasks) = std::fs::read_dir("/proc/self/task") {
+        return Ok(tasks.count() == 1);
+    }
+    // In a jail there may be no /proc. The kernel refuses this to a process that has threads, and
+    // else it means nothing.
+    // SAFETY: it takes no pointer, and a thread cannot be separated from itself.
+    if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        error => Err(error),
+    }
+}
+
 /// Forks a process that has one thread: the child's number, or 0 in the child. With more threads
 /// it is refused, because what the others held locked would stay so in the child.
 pub(super) fn fork() -> io::Result<i32> {
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+    if !is_only_thread()? {
         return Err(io::Error::other("there is more than one thread"));
     }
     // SAFETY: this is the only thread, so the child's memory is as whole as the parent's.
@@ -82,6 +100,62 @@ pub(super) fn fork() -> io::Result<i32> {
         return Err(io::Error::last_os_error());
     }
     Ok(pid)
+}
+
+/// Takes a variable out of the environment, so that no child gets it. With more than one thread it
+/// stays.
+pub(super) fn take_variable(name: &str) -> Option<OsString> {
+    let value = std::env::var_os(name)?;
+    if is_only_thread().is_ok_and(|is_only| is_only) {
+        // SAFETY: there is no other thread that could read the environment meanwhile.
+        unsafe { std::env::remove_var(name) };
+    }
+    Some(value)
+}
+
+/// Lets a descriptor stay open in the program that this process becomes.
+pub(super) fn keep_across_exec(number: i32) -> io::Result<()> {
+    // SAFETY: it touches no memory; a number that is not open is an error.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Owns a descriptor that this process was started with; `None` if there is none of this number, or
+/// if it is a standard stream. It is closed in programs that are started later.
+///
+/// The caller knows from whoever started this process that it is meant for it, and asks once.
+pub(super) fn inherited(number: i32) -> Option<OwnedFd> {
+    if number <= libc::STDERR_FILENO {
+        return None;
+    }
+    // SAFETY: it touches no memory; a number that is not open is an error.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
+        return None;
+    }
+    // SAFETY: it is open, and what was handed over by its number nobody in this process has.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The real, the effective and the saved user.
+pub(super) fn user_ids() -> io::Result<[u32; 3]> {
+    let [mut real, mut effective, mut saved] = [0; 3];
+    // SAFETY: the three are valid for writing.
+    if unsafe { libc::getresuid(&raw mut real, &raw mut effective, &raw mut saved) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok([real, effective, saved])
+}
+
+/// The real, the effective and the saved group.
+pub(super) fn group_ids() -> io::Result<[u32; 3]> {
+    let [mut real, mut effective, mut saved] = [0; 3];
+    // SAFETY: the three are valid for writing.
+    if unsafe { libc::getresgid(&raw mut real, &raw mut effective, &raw mut saved) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok([real, effective, saved])
 }
 
 /// Maps anonymous memory, all zero, that stays mapped. Pages cost nothing until they are used.

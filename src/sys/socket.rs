@@ -4,16 +4,19 @@
 //! `BrokenPipe` or the like; none of them raises SIGPIPE, which the Rust runtime ignores.
 
 use super::raw::set_tcp_option;
-use rustix::io::Errno;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags,
     SocketType, accept_with, bind, connect, getpeername, getsockname, ipproto, listen, recv, send,
     shutdown, socket_with, sockopt,
 };
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +47,8 @@ pub struct Listener {
     /// Device and inode of the path that was made, so that no other is removed; `None` if it is
     /// not this listener's to remove.
     file: Option<(u64, u64)>,
+    /// Somebody else has bound it.
+    is_inherited: bool,
 }
 
 /// Connections that the kernel holds for us; it caps the number at `net.core.somaxconn`.
@@ -74,15 +79,9 @@ impl Listener {
                     // So that 0.0.0.0 and [::] can both be asked for, and mean what they say.
                     sockopt::set_ipv6_v6only(&socket, true)?;
                 }
-                // Accepted sockets inherit it. Answers leave whole, so nothing is gained by
-                // holding their last segment back.
-                sockopt::set_tcp_nodelay(&socket, true)?;
                 bind(&socket, address)?;
+                set_tcp_options(&socket)?;
                 listen(&socket, BACKLOG)?;
-                // A kernel that cannot simply accepts earlier.
-                let option = libc::TCP_DEFER_ACCEPT;
-                let _ = set_tcp_option(socket.as_fd(), option, DEFER_ACCEPT_SECS);
-                limit_unsent_if_paced(&socket);
                 let bound: SocketAddrAny = getsockname(&socket)?;
                 Address::Tcp(bound.try_into().unwrap_or(*address))
             }
@@ -103,7 +102,54 @@ impl Listener {
             socket,
             address,
             file,
+            is_inherited: false,
         })
+    }
+
+    /// Takes a listening socket over that somebody else has bound. Its path stays when this is
+    /// dropped.
+    ///
+    /// # Errors
+    /// It is something else; the error says what it should be.
+    pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
+        let unfit = |what| Err(io::Error::other(what));
+        let Ok(kind) = sockopt::socket_type(&socket) else {
+            return unfit("it is not a socket");
+        };
+        if kind != SocketType::STREAM {
+            return unfit("it is not a stream socket: ListenStream= makes one");
+        }
+        if !sockopt::socket_acceptconn(&socket)? {
+            return unfit("it does not listen: a socket unit needs Accept=no");
+        }
+        let bound: SocketAddrAny = getsockname(&socket)?;
+        let address = if let Ok(address) = SocketAddr::try_from(bound.clone()) {
+            set_tcp_options(&socket)?;
+            Address::Tcp(address)
+        } else if let Ok(address) = SocketAddrUnix::try_from(bound) {
+            let name = match (address.path_bytes(), address.abstract_name()) {
+                (Some(path), _) => path.to_vec(),
+                (None, Some(name)) => [b"@", name].concat(),
+                (None, None) => Vec::new(),
+            };
+            Address::Unix(OsString::from_vec(name).into())
+        } else {
+            return unfit("it is neither of TCP nor a Unix socket");
+        };
+        fcntl_setfl(&socket, fcntl_getfl(&socket)? | OFlags::NONBLOCK)?;
+        fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+        Ok(Self {
+            socket,
+            address,
+            file: None,
+            is_inherited: true,
+        })
+    }
+
+    /// Whether somebody else has bound it, so that it could not be bound anew.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.is_inherited
     }
 
     /// Where it listens; the port is the real one if 0 was asked for.
@@ -116,6 +162,32 @@ impl Listener {
     /// remove it.
     pub fn leave_path(&mut self) {
         self.file = None;
+    }
+
+    /// After chroot(2) the path is another one, or there is none; then it is left behind, and the
+    /// next start finds it stale.
+    pub fn enter(&mut self, jail: &Path) {
+        let Address::Unix(path) = &self.address else {
+            return;
+        };
+        match (self.file, path.strip_prefix(jail)) {
+            (Some(_), Ok(inside)) => self.address = Address::Unix(Path::new("/").join(inside)),
+            _ => self.file = None,
+        }
+    }
+
+    /// This server is the one to say whether it listens there: another process of it has bound it.
+    pub fn become_own(&mut self) {
+        self.is_inherited = false;
+    }
+
+    /// Removes the path, if there is one, when this is dropped: nobody else does any more.
+    pub fn take_path(&mut self) {
+        if let Address::Unix(path) = &self.address
+            && !self.is_inherited
+        {
+            self.file = identity(path);
+        }
     }
 
     /// Accepts one connection, non-blocking and close-on-exec.
@@ -153,6 +225,17 @@ impl Drop for Listener {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Sets what accepted sockets inherit.
+fn set_tcp_options(socket: &OwnedFd) -> io::Result<()> {
+    // Answers leave whole, so nothing is gained by holding their last segment back.
+    sockopt::set_tcp_nodelay(socket, true)?;
+    // A kernel that cannot simply accepts earlier.
+    let option = libc::TCP_DEFER_ACCEPT;
+    let _ = set_tcp_option(socket.as_fd(), option, DEFER_ACCEPT_SECS);
+    limit_unsent_if_paced(socket);
+    Ok(())
 }
 
 /// What a paced socket holds of data that is not sent yet, bytes.

@@ -9,7 +9,7 @@ use rustix::process::{
 };
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// What a parent listens to: the signals of the operator and the death of its child.
@@ -72,11 +72,12 @@ impl Watch {
         })
     }
 
-    /// Waits until there is a signal or a child has died, for at most `timeout`.
+    /// Waits until there is a signal, a child has died or `other` is readable, for at most
+    /// `timeout`.
     ///
     /// # Errors
     /// The kernel refused, which it does only for arguments that are wrong.
-    pub fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+    pub fn wait(&self, other: impl AsFd, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
@@ -84,6 +85,7 @@ impl Watch {
         let mut ready = [
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::new(&self.deaths, PollFlags::IN),
+            PollFd::new(&other, PollFlags::IN),
         ];
         match poll(&mut ready, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
