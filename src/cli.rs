@@ -12,7 +12,7 @@ use crate::sys::socket::Address;
 pub use command::Command;
 pub use help::HELP;
 use lexopt::prelude::*;
-pub use load::{Failure, load};
+pub use load::{Failure, load, load_at};
 use plugins::{Trial, child_of_trial, file, on_or_off, plugin_value, set_flag};
 use std::ffi::{OsStr, OsString};
 use std::fmt;

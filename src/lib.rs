@@ -17,6 +17,7 @@
 //! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
 //! | [`control`] | orders to a running server, and its answers | `sys` |
+//! | [`startup`] | from a configuration to a server: the order of everything before the first turn | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
@@ -43,6 +44,7 @@ pub mod log;
 pub mod plugin;
 pub mod policy;
 pub mod server;
+pub mod startup;
 pub mod supervisor;
 pub mod sys;
 #[doc(hidden)]

@@ -31,6 +31,18 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("supervisor", &["sys"]),
+    (
+        "startup",
+        &[
+            "cli",
+            "config",
+            "conn",
+            "plugin",
+            "server",
+            "supervisor",
+            "sys",
+        ],
+    ),
     ("workbench", &["config", "plugin", "server", "sys"]),
     ("lib", &[]),
     // Not part of the program.
@@ -79,6 +91,7 @@ const PURE: &[&str] = &["http", "policy", "conn", "handler"];
 /// The only files that opt out of `deny(unsafe_code)`.
 const UNSAFE: &[&str] = &[
     "src/sys/abi.rs",
+    "src/sys/accounts/library.rs",
     "src/sys/child.rs",
     "src/sys/crash.rs",
     "src/sys/dl.rs",

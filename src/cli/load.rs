@@ -4,7 +4,7 @@ use super::{Command, parse, parse_over};
 use crate::config::{self, Config};
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why what was asked for cannot be done: what to say, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +44,22 @@ impl std::error::Error for Failure {}
 /// # Errors
 /// The command line is wrong, or a file that it names cannot be read or is wrong.
 pub fn load(args: Vec<OsString>) -> Result<Command, Failure> {
+    load_at(args, Path::to_owned)
+}
+
+/// The same, with the configuration file where `place` says that it is now: a process may have left
+/// the directory where it was started.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_at(args: Vec<OsString>, place: impl Fn(&Path) -> PathBuf) -> Result<Command, Failure> {
     let is_usage = |error: super::Error| Failure::new(Failure::USAGE, &error);
     let command = parse(args.iter().cloned()).map_err(is_usage)?;
     let Some(path) = command.config_file() else {
         return Ok(command);
     };
     let mut config = Config::new(PathBuf::new());
-    config::file::load(path, &mut config).map_err(|error| Failure::new(Failure::CONFIG, &error))?;
+    config::file::load(&place(path), &mut config)
+        .map_err(|error| Failure::new(Failure::CONFIG, &error))?;
     parse_over(config, args).map_err(is_usage)
 }

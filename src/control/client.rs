@@ -109,9 +109,7 @@ fn ask(order: Order, server: &Held) -> Result<Vec<u8>, String> {
         Err(_) => return signal_instead(order, server),
     };
     let answer = converse(order, stream).map_err(|error| {
-        format!(
-            "process {pid} does not answer: {error}; what became of the order is in its log"
-        )
+        format!("process {pid} does not answer: {error}; what became of the order is in its log")
     })?;
     if let Some(text) = answer.strip_prefix(OK.as_bytes()) {
         let text = text.strip_prefix(b"\n").unwrap_or(text);

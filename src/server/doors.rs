@@ -155,13 +155,8 @@ pub(super) fn plan_nothing(standing: Vec<Standing>) -> Vec<Planned> {
     standing.into_iter().map(stays).collect()
 }
 
-/// Whether a service manager has opened the doors, so that it is the one to change them.
-pub(super) fn are_given(standing: &[Standing]) -> bool {
-    standing.iter().any(|standing| standing.is_given)
-}
-
-/// Finds for each address the door that is there, or opens one. It may wait for a disk, where a
-/// socket is a file.
+/// Finds for each address the door that is there, or opens one. What a service manager has opened
+/// stays in any case. It may wait for a disk, where a socket is a file.
 ///
 /// # Errors
 /// One of them is not to be had; nothing is left behind.
@@ -190,7 +185,10 @@ pub(super) fn plan(asked: &[Listen], mut standing: Vec<Standing>) -> Result<Vec<
             })
             .map_err(|error| in_the_way(error, &standing)),
     });
-    planned.collect()
+    let mut planned: Vec<Planned> = planned.collect::<Result<_, _>>()?;
+    standing.retain(|standing| standing.is_given);
+    planned.extend(plan_nothing(standing));
+    Ok(planned)
 }
 
 /// An address may be refused because a door has it that is about to go.
@@ -199,9 +197,7 @@ fn in_the_way(error: Error, going: &[Standing]) -> Error {
         return error;
     };
     let overlaps = |standing: &&Standing| match &standing.bound {
-        Address::Tcp(bound) => {
-            bound.port() == wanted.port() && bound.is_ipv4() == wanted.is_ipv4()
-        }
+        Address::Tcp(bound) => bound.port() == wanted.port() && bound.is_ipv4() == wanted.is_ipv4(),
         Address::Unix(_) => false,
     };
     match going.iter().find(overlaps) {
@@ -212,7 +208,7 @@ fn in_the_way(error: Error, going: &[Standing]) -> Error {
     }
 }
 
-pub(super) fn open(listen: &Listen) -> Result<Listener, Error> {
+fn open(listen: &Listen) -> Result<Listener, Error> {
     let address = &listen.address;
     Listener::bind(address).map_err(|error| Error::Listen(address.clone(), error))
 }

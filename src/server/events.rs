@@ -102,6 +102,7 @@ impl Server {
             special::STOP => self.is_stopped = true,
             special::DESK => self.tend_desk(),
             special::SUCCESSOR => self.handle_heir_late(),
+            special::WATCHDOG => self.give_sign_of_life(),
             slot if slot >= inner::FIRST_SLOT => self.handle_inner_deadline(slot),
             _ => self.handle_deadline(index),
         }

@@ -14,6 +14,7 @@ mod inner;
 mod ledger;
 mod orders;
 mod reload;
+mod service;
 mod signals;
 mod slots;
 mod tend;
@@ -22,6 +23,7 @@ mod upgrade;
 pub use doors::LISTENERS_MAX;
 pub use error::Error;
 pub use reload::Source;
+pub use service::Service;
 pub use upgrade::Heirloom;
 
 use crate::config::{Config, Turn};
@@ -37,7 +39,6 @@ use crate::policy::Policy;
 use crate::sys::clock;
 use crate::sys::crash;
 use crate::sys::file::Features;
-use crate::sys::notify::Notifier;
 use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
@@ -92,6 +93,8 @@ mod special {
     pub(super) const DESK: u32 = u32::MAX - 2;
     /// A new program should be ready.
     pub(super) const SUCCESSOR: u32 = u32::MAX - 3;
+    /// A sign of life is due.
+    pub(super) const WATCHDOG: u32 = u32::MAX - 4;
 }
 
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
@@ -125,10 +128,10 @@ pub struct Server {
     reloading: Reloading,
     desk: Option<Desk>,
     upgrading: Upgrading,
-    notifier: Notifier,
     /// Somebody may be changing the size of its window.
     has_terminal: bool,
     is_stopped: bool,
+    service: Service,
 }
 
 /// What every connection is lent.
@@ -280,9 +283,9 @@ impl Server {
             reloading,
             desk: None,
             upgrading: Upgrading::default(),
-            notifier: Notifier::default(),
             has_terminal: process::has_terminal(),
             is_stopped: false,
+            service: Service::default(),
         })
     }
 

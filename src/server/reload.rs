@@ -5,7 +5,7 @@
 //! that serves has been touched, so whoever is refused has lost nothing; a commit fails only before
 //! its first change.
 
-use super::doors::{Exchange, Planned, Standing, are_given, plan, plan_nothing};
+use super::doors::{Exchange, Planned, Standing, plan, plan_nothing};
 use super::signals::Phase;
 use super::{Error, Server, fit_descriptors};
 use crate::config::{Config, Order};
@@ -135,10 +135,13 @@ impl Server {
             postponed,
         } = prepared;
         // The last thing that can fail.
-        let exchange = self.exchange_doors(doors).map_err(|error| error.to_string())?;
+        let exchange = self
+            .exchange_doors(doors)
+            .map_err(|error| error.to_string())?;
         let (mut turn, mut cache) = (config.turn.clone(), config.cache);
         fit_descriptors(&mut turn, &mut cache);
-        self.disk.set_bounds(turn.disk_jobs_max, turn.connections_max);
+        self.disk
+            .set_bounds(turn.disk_jobs_max, turn.connections_max);
         if turn.read_bytes != self.turn.read_bytes {
             self.buffer = vec![0; turn.read_bytes].into();
         }
@@ -185,7 +188,11 @@ fn success(changes: &[&str], postponed: &[&str]) -> String {
         line += &format!(": {}", changes.join(", "));
     }
     if !postponed.is_empty() {
-        let verb = if postponed.len() == 1 { "changes" } else { "change" };
+        let verb = if postponed.len() == 1 {
+            "changes"
+        } else {
+            "change"
+        };
         line += &format!("; {} {verb} at the next start", postponed.join(", "));
     }
     line
@@ -194,8 +201,8 @@ fn success(changes: &[&str], postponed: &[&str]) -> String {
 /// Reads the configuration and opens what is new in it.
 fn prepare(source: &Source, current: &Config, standing: Vec<Standing>) -> Result<Prepared, String> {
     let mut config = source().map_err(|faults| one_line(&faults))?;
-    // Those of a supervisor or a service manager are not for this process to change.
-    let keeps_doors = current.plugins.is_supervised || are_given(&standing);
+    // A supervisor has them, too, and reads no configuration.
+    let keeps_doors = current.plugins.is_supervised;
     let postponed = postpone(&mut config, current, keeps_doors);
     let changes = changes(&config, current);
     let in_words = |error: Error| error.to_string();
@@ -326,7 +333,10 @@ mod tests {
         assert_eq!(line.matches("fault").count() + count, 500);
         // However long the first is, it is told.
         let long = "x".repeat(5_000);
-        assert_eq!(one_line(&format!("{long}\ny")), format!("{long}; and 1 more"));
+        assert_eq!(
+            one_line(&format!("{long}\ny")),
+            format!("{long}; and 1 more")
+        );
     }
 
     #[test]
@@ -349,7 +359,10 @@ mod tests {
             success(&["root", "limits"], &["user", "pid-file"]),
             "configuration reloaded: root, limits; user, pid-file change at the next start"
         );
-        assert_eq!(success(&[], &["user"]), "configuration reloaded; user changes at the next start");
+        assert_eq!(
+            success(&[], &["user"]),
+            "configuration reloaded; user changes at the next start"
+        );
     }
 
     #[test]

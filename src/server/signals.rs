@@ -79,6 +79,7 @@ impl Server {
             }
             self.accept();
         }
+        self.service.notifier.stopping();
         self.doors.clear();
         self.phase = Phase::Ends {
             has_deadline: false,

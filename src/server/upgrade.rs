@@ -7,12 +7,10 @@
 
 use super::reload::Verdict;
 use super::signals::Phase;
-use super::{Error, Server, key, special};
-use crate::config::{Config, Listen, Order};
+use super::{Server, key, special};
+use crate::config::Order;
 use crate::supervisor::NO_UPGRADE;
 use crate::sys::heir::{Answer, Estate, Heir, Heritage, Program};
-use crate::sys::notify::Notifier;
-use crate::sys::pid_file::PidFile;
 use crate::sys::socket::{Address, Listener};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,7 +23,6 @@ const PATIENCE_MS: u64 = 30_000;
 #[derive(Debug, Default)]
 pub(super) struct Upgrading {
     program: Option<Program>,
-    pid_file: Option<PidFile>,
     heir: Option<(Heir, Timer)>,
 }
 
@@ -33,11 +30,6 @@ impl Server {
     /// Says how this program was started, so that a newer one can be started like that.
     pub fn set_program(&mut self, program: Program) {
         self.upgrading.program = Some(program);
-    }
-
-    /// Gives the server the file that tells its number; with the server it goes.
-    pub fn set_pid_file(&mut self, file: PidFile) {
-        self.upgrading.pid_file = Some(file);
     }
 
     /// Has a new program take over.
@@ -65,12 +57,18 @@ impl Server {
         }
         if let Some(jail) = &current.service.chroot {
             let jail = jail.display();
-            return Err(format!("no other program can be seen inside of {jail}; restart instead"));
+            return Err(format!(
+                "no other program can be seen inside of {jail}; restart instead"
+            ));
         }
         let estate = Estate {
-            pid_file: self.upgrading.pid_file.as_ref().map(AsFd::as_fd),
-            listeners: self.doors.iter().map(|door| (door.listener.as_fd(), word(door))).collect(),
-            variables: self.notifier.variables().to_vec(),
+            pid_file: self.service.pid_file.as_ref().map(AsFd::as_fd),
+            listeners: self
+                .doors
+                .iter()
+                .map(|door| (door.listener.as_fd(), word(door)))
+                .collect(),
+            variables: self.service.notifier.variables().to_vec(),
         };
         let path = program.path.display();
         let heir = Heir::start(program, estate).map_err(|error| {
@@ -84,7 +82,9 @@ impl Server {
             format!("cannot start {path}: {error}{mend}")
         })?;
         let watched = self.poll.add_readable(heir.as_fd(), key::SUCCESSOR);
-        let timer = self.timers.insert(self.core.now + PATIENCE_MS, special::SUCCESSOR);
+        let timer = self
+            .timers
+            .insert(self.core.now + PATIENCE_MS, special::SUCCESSOR);
         self.upgrading.heir = Some((heir, timer));
         watched.map_err(|error| {
             self.disinherit();
@@ -129,7 +129,7 @@ impl Server {
             self.timers.cancel(timer);
             heir.end();
         }
-        if let Some(file) = &self.upgrading.pid_file
+        if let Some(file) = &self.service.pid_file
             && let Err(error) = file.write(std::process::id())
         {
             self.log
@@ -139,8 +139,8 @@ impl Server {
 
     /// Leaves everything to the new program.
     fn give_way(&mut self, pid: u32) {
-        self.notifier.main_pid(pid);
-        if let Some(file) = &mut self.upgrading.pid_file {
+        self.service.notifier.main_pid(pid);
+        if let Some(file) = &mut self.service.pid_file {
             file.leave();
         }
         for door in &mut self.doors {
@@ -168,7 +168,11 @@ impl Server {
 /// What a door is called in the list of what is inherited: as it was asked for, since the port that
 /// port 0 has become does not tell.
 fn word(door: &super::doors::Door) -> String {
-    let owner = if door.listener.is_inherited() { 'm' } else { 'o' };
+    let owner = if door.listener.is_inherited() {
+        'm'
+    } else {
+        'o'
+    };
     match &door.asked.address {
         Address::Tcp(address) => format!("{owner}{address}"),
         // Its path can be asked of the socket.
@@ -176,74 +180,57 @@ fn word(door: &super::doors::Door) -> String {
     }
 }
 
-/// A listener that a predecessor has left.
+/// A listener that was handed over.
 #[derive(Debug)]
 pub struct Heirloom {
-    listener: Listener,
+    /// It.
+    pub listener: Listener,
+    /// Where a predecessor was asked to listen, if that is not what it is bound to.
     asked: Option<Address>,
-    /// A service manager has opened it, so it stays whatever the configuration says.
-    is_given: bool,
 }
 
 impl Heirloom {
-    /// Takes a listener with its word.
+    /// One of a service manager.
     ///
     /// # Errors
-    /// It is no listener.
-    fn new((descriptor, word): (OwnedFd, String)) -> io::Result<Self> {
-        let mut listener = Listener::adopt(descriptor)?;
-        let is_given = word.starts_with('m');
-        if !is_given {
-            listener.become_own();
-        }
-        let asked = word.get(1..).and_then(|address| address.parse().ok());
+    /// It is no listener; the error says what it should be.
+    pub fn given(descriptor: OwnedFd) -> io::Result<Self> {
         Ok(Self {
-            listener,
-            asked: asked.map(Address::Tcp),
-            is_given,
+            listener: Listener::adopt(descriptor)?,
+            asked: None,
         })
     }
 
-    /// What of a heritage are listeners. What is none is left.
+    /// Those of a predecessor.
     pub fn all_of(heritage: &mut Heritage) -> Vec<Self> {
-        let listeners = std::mem::take(&mut heritage.listeners).into_iter();
-        listeners.filter_map(|listener| Self::new(listener).ok()).collect()
+        let left = |(descriptor, word): (OwnedFd, String)| {
+            let mut heirloom = Self::given(descriptor).ok()?;
+            if !word.starts_with('m') {
+                heirloom.listener.become_own();
+            }
+            let asked = word.get(1..)?.parse().ok();
+            heirloom.asked = asked.map(Address::Tcp);
+            Some(heirloom)
+        };
+        let listeners = std::mem::take(&mut heritage.listeners);
+        listeners.into_iter().filter_map(left).collect()
+    }
+
+    /// Whether this is what is meant by an address.
+    #[must_use]
+    pub fn is_at(&self, address: &Address) -> bool {
+        match &self.asked {
+            Some(asked) => asked == address,
+            None => self.listener.address() == address,
+        }
     }
 }
 
 impl Server {
-    /// Listens on every address, where possible with what a predecessor has left; what it has left
-    /// beside that is closed, which takes nothing from the predecessor.
-    ///
-    /// # Errors
-    /// As [`Self::bind`].
-    pub fn bind_with(config: &Config, mut heirlooms: Vec<Heirloom>) -> Result<Vec<Listener>, Error> {
-        if heirlooms.iter().any(|heirloom| heirloom.is_given) {
-            return Ok(heirlooms.into_iter().map(|heirloom| heirloom.listener).collect());
-        }
-        let mut take = |listen: &Listen| {
-            let is_asked = |heirloom: &Heirloom| heirloom.asked.as_ref() == Some(&listen.address);
-            let is_bound = |heirloom: &Heirloom| *heirloom.listener.address() == listen.address;
-            let found = heirlooms.iter().position(is_asked);
-            let found = found.or_else(|| heirlooms.iter().position(is_bound))?;
-            Some(heirlooms.remove(found).listener)
-        };
-        let listen = |listen: &Listen| match take(listen) {
-            Some(listener) => Ok(listener),
-            None => super::doors::open(listen),
-        };
-        config.listen.iter().map(listen).collect()
-    }
-
     /// From now on the paths of the listeners are this server's to remove.
     pub fn take_paths(&mut self) {
         for door in &mut self.doors {
             door.listener.take_path();
         }
-    }
-
-    /// Tells a service manager, from here on, what becomes of this server.
-    pub fn set_notifier(&mut self, notifier: Notifier) {
-        self.notifier = notifier;
     }
 }

@@ -147,7 +147,8 @@ pub fn start_keeping(
     let kept: Vec<i32> = kept.iter().map(AsRawFd::as_raw_fd).collect();
     let prepare = move || {
         super::raw::unblock_all()?;
-        kept.iter().try_for_each(|&number| super::raw::keep_across_exec(number))
+        kept.iter()
+            .try_for_each(|&number| super::raw::keep_across_exec(number))
     };
     // SAFETY: between fork and exec only system calls are made, on memory of its own.
     unsafe { command.pre_exec(prepare) };

@@ -293,13 +293,19 @@ mod tests {
     fn what_becomes_of_a_heir_is_told() {
         let say = |what: &str| format!("set -- $SWIFTD_HERITAGE; {what} > /proc/$$/fd/$2");
         for (script, wanted) in [
-            ("exit 78".to_owned(), Answer::Failed("ended with status 78 before it was ready".into())),
+            (
+                "exit 78".to_owned(),
+                Answer::Failed("ended with status 78 before it was ready".into()),
+            ),
             (
                 "kill -9 $$".to_owned(),
                 Answer::Failed("was ended by signal 9 before it was ready".into()),
             ),
             (say("echo ready 42"), Answer::Ready(42)),
-            (say("echo failed no such root"), Answer::Failed("no such root".into())),
+            (
+                say("echo failed no such root"),
+                Answer::Failed("no such root".into()),
+            ),
         ] {
             let mut heir = heir(&script, Estate::default());
             assert_eq!(answer(&mut heir), wanted, "{script}");
@@ -310,9 +316,8 @@ mod tests {
     #[test]
     fn a_program_is_found_as_a_shell_finds_it() {
         let search = OsStr::new("/nowhere:/bin:/usr/bin");
-        let found = |name: &str, directory: &str| {
-            resolve(Path::new(name), Path::new(directory), search)
-        };
+        let found =
+            |name: &str, directory: &str| resolve(Path::new(name), Path::new(directory), search);
         assert_eq!(found("sh", "/"), Some("/bin/sh".into()));
         assert_eq!(found("./sh", "/bin"), Some("/bin/./sh".into()));
         assert_eq!(found("bin/sh", "/"), Some("/bin/sh".into()));
@@ -326,7 +331,9 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         Report(OwnedFd::from(writer).into()).failed(&"\u{fc}\nx".repeat(5_000));
         let mut text = String::new();
-        File::from(OwnedFd::from(reader)).read_to_string(&mut text).unwrap();
+        File::from(OwnedFd::from(reader))
+            .read_to_string(&mut text)
+            .unwrap();
         assert!(text.len() <= ANSWER_BYTES_MAX && text.ends_with('\n'));
         assert_eq!(text.lines().count(), 1);
     }

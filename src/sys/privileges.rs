@@ -5,7 +5,7 @@
 use super::raw;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, geteuid, getgroups, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, getegid, geteuid, getgroups, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -38,6 +38,13 @@ pub fn effective_user() -> u32 {
 #[must_use]
 pub fn is_of_root() -> bool {
     IS_DROPPED.load(Ordering::Relaxed) || geteuid().is_root()
+}
+
+/// Whether this process is in a group.
+#[must_use]
+pub fn is_in(group: u32) -> bool {
+    let groups = getgroups().unwrap_or_default();
+    getegid().as_raw() == group || groups.iter().any(|gid| gid.as_raw() == group)
 }
 
 /// Becomes `account`, for good: groups, group, user, in this order, because each step takes away

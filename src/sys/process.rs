@@ -30,6 +30,20 @@ pub fn raise_descriptor_limit(wanted: u64) -> u64 {
     }
 }
 
+/// Raises the hard limit of open descriptors to `wanted`, as far as root may; the soft one is raised
+/// with it when that is needed.
+pub fn raise_hard_descriptor_limit(wanted: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
+        let new = Rlimit {
+            current: limit.current,
+            maximum: Some(wanted),
+        };
+        // Who may not, or has asked for more than the kernel has (fs.nr_open), goes on with less.
+        let _ = setrlimit(Resource::Nofile, new);
+    }
+}
+
 /// Makes this process one that may go wrong: it ends by itself after so many seconds, or when the
 /// one that started it does, and leaves no image of its memory.
 pub fn expect_the_worst(seconds: u32) {

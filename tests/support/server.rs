@@ -26,11 +26,18 @@ use std::time::Duration;
 /// When a test gives up waiting.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How the ready line begins.
+const READY: &str = "swiftd: serving ";
+/// How lines begin that tell what an operator may want to know.
+const NOTICE: &str = "swiftd: notice: ";
+
 /// A running swiftd.
 pub struct Server {
     child: Child,
     lines: Receiver<String>,
     log: Vec<String>,
+    /// What was said before the ready line.
+    pub notices: Vec<String>,
     /// The places of the ready line: `http://127.0.0.1:8080/`, `unix:/path`.
     pub places: Vec<String>,
     descriptors_at_start: usize,
@@ -75,11 +82,14 @@ impl Server {
         let (opener, gate) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let is_ready = line.starts_with(READY);
                 if sender.send(line).is_err() {
                     break;
                 }
-                // After the first line this waits until nobody can open the gate any more.
-                let _: Result<(), _> = gate.recv();
+                if is_ready {
+                    // This waits until nobody can open the gate any more.
+                    let _: Result<(), _> = gate.recv();
+                }
             }
         });
         let gate = Gate {
@@ -90,12 +100,17 @@ impl Server {
             child,
             lines,
             log: Vec::new(),
+            notices: Vec::new(),
             places: Vec::new(),
             descriptors_at_start: 0,
         };
-        let ready = server.next_line().expect("swiftd ends without serving");
+        let mut ready = server.next_line().expect("swiftd ends without serving");
+        while ready.starts_with(NOTICE) {
+            server.notices.push(ready);
+            ready = server.next_line().expect("swiftd ends without serving");
+        }
         let (_, places) = ready
-            .strip_prefix("swiftd: serving ")
+            .strip_prefix(READY)
             .and_then(|rest| rest.rsplit_once(" on "))
             .unwrap_or_else(|| panic!("not the ready line: {ready}"));
         server.places = places.split(", ").map(str::to_owned).collect();
