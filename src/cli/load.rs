@@ -58,6 +58,12 @@ pub fn load_at(args: Vec<OsString>, place: impl Fn(&Path) -> PathBuf) -> Result<
     let Some(path) = command.config_file() else {
         return Ok(command);
     };
+    // Nothing else of it matters, and a faulty file must not keep the server from being told.
+    if let Command::Send { config, .. } = &command
+        && config.service.pid_file.is_some()
+    {
+        return Ok(command);
+    }
     let mut config = Config::new(PathBuf::new());
     config::file::load(&place(path), &mut config)
         .map_err(|error| Failure::new(Failure::CONFIG, &error))?;

@@ -171,7 +171,10 @@ impl Server {
 
     /// Tells those who asked, and the log if it is bad news.
     fn conclude_reload(&mut self, verdict: Verdict) {
-        if let Err(why) = &verdict {
+        let is_ending = matches!(self.phase, Phase::Ends { .. });
+        if let Err(why) = &verdict
+            && !is_ending
+        {
             self.log.error(format_args!(
                 "configuration not reloaded, the one before still holds: {why}"
             ));

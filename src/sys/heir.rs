@@ -6,6 +6,7 @@
 //! listener's queue is of neither.
 
 use super::child;
+use super::process::Held;
 use super::raw::{inherited, take_variable};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -17,12 +18,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::Duration;
 
 /// The variable: `PARENT PIPE PID_FILE LISTENER=WORD...`, where the pid file may be `-`.
 const VARIABLE: &str = "SWIFTD_HERITAGE";
 
 /// What a heir says, bytes; what is more is not read.
 const ANSWER_BYTES_MAX: usize = 4096;
+
+/// How long a heir may take to end that has closed its descriptors.
+const LAST_BREATH: Duration = Duration::from_millis(100);
 
 /// How this program was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +155,14 @@ impl Heir {
             }
         }
         match self.answer() {
-            Answer::None => Answer::Failed(self.end()),
+            Answer::None => {
+                // Its descriptors are closed a moment before its status can be asked for, and a
+                // signal would still change that.
+                if let Ok(held) = Held::open(self.child.id()) {
+                    let _ = held.has_ended_within(LAST_BREATH);
+                }
+                Answer::Failed(self.end())
+            }
             answer => answer,
         }
     }
@@ -169,7 +181,6 @@ impl Heir {
 
     /// Kills it if it lives, and tells how it ended.
     pub fn end(&mut self) -> String {
-        // One that has ended by itself keeps its status.
         let _ = self.child.kill();
         let status = self.child.wait();
         match status.map(|status| (status.code(), status.signal())) {
