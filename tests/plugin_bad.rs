@@ -136,6 +136,32 @@ fn three_deaths_in_a_minute_leave_a_plugin_out_until_its_file_changes() {
 }
 
 #[test]
+fn without_a_plugin_that_is_required_nothing_is_served() {
+    without_cores();
+    let options = ["--supervise", "--require-plugin", "a"];
+    let mut stage = Stage::with(&["b", "a"], &options);
+    for way in ["null", "abort", "overflow"] {
+        stage.assert_version("a", 1);
+        kill(&stage, &format!("/a/{way}"));
+        stage.until("worker restarted");
+    }
+    let line = stage.until("every request is answered with 503");
+    assert!(line.ends_with(": a"), "{line}");
+    assert_eq!(stage.get("/small.txt").0, 503);
+    // A list without it would be the same, so it is refused.
+    stage.place.save(&["b"]);
+    let line = stage.until("reload rejected");
+    assert!(line.contains("no line for a, which is"), "{line}");
+    assert_eq!(stage.get("/small.txt").0, 503);
+    stage.place.install("a", 2, &[]);
+    stage.place.save(&["b", "a"]);
+    stage.until("plugins: generation 2 ");
+    stage.assert_version("a", 2);
+    assert_eq!(stage.get("/small.txt").1, "small");
+    stage.finish();
+}
+
+#[test]
 fn a_plugin_that_spins_is_ended_and_named() {
     without_cores();
     let mut stage = Stage::with(&["a"], &["--supervise", "--plugin-hang", "0.5"]);

@@ -57,6 +57,7 @@ Plugins
       --set plugin.NAME.KEY=VALUE
                              what a plugin is told; repeatable
       --plugin-optional      start even if plugins cannot be loaded
+      --require-plugin NAME  503 for all while it does not run; repeatable
       --plugin-drain-timeout N
                              for requests of a plugin that was replaced  [60]
       --plugin-trial on|off  a plugin is loaded by a child first  [on]

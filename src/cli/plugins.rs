@@ -1,7 +1,7 @@
 //! What the command line says about plugins.
 
 use super::{Command, Error, Given, request};
-use crate::config::{Config, PluginValue};
+use crate::config::{Config, NAME_FORM, PluginValue, is_plugin_name};
 use crate::plugin::trial::Depth;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -104,6 +104,13 @@ pub(super) fn file(option: &str, value: OsString) -> Result<PathBuf, Error> {
         return Err(Error(format!("--{option} \"\": expected a file")));
     }
     Ok(value.into())
+}
+
+/// A plugin's name.
+pub(super) fn name(value: &OsStr) -> Result<String, Error> {
+    let name = value.to_str().filter(|name| is_plugin_name(name));
+    name.map(str::to_owned)
+        .ok_or_else(|| Error(format!("--require-plugin {value:?}: {NAME_FORM}")))
 }
 
 pub(super) fn plugin_value(value: &OsStr) -> Result<PluginValue, Error> {

@@ -1,6 +1,6 @@
 //! What the operator sets about clients: how much one of them may have, and whom to believe.
 
-use crate::policy::Network;
+use crate::policy::{ForwardedField, Proxy, Trusted};
 
 /// Bounds of one client, which is an IPv4 address or an IPv6 network of 64 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,9 @@ pub struct Clients {
     /// How many clients are remembered.
     pub table_entries_max: usize,
     /// Proxies that may say on whose behalf they ask.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<Proxy>,
+    /// The field in which they say it.
+    pub forwarded_field: ForwardedField,
 }
 
 impl Default for Clients {
@@ -25,6 +27,24 @@ impl Default for Clients {
             burst: 50,
             table_entries_max: 4096,
             trusted_proxies: Vec::new(),
+            forwarded_field: ForwardedField::default(),
         }
+    }
+}
+
+impl Clients {
+    /// Who is believed, and what is read, as requests are judged by it.
+    #[must_use]
+    pub fn trusted(&self) -> Trusted {
+        Trusted {
+            proxies: self.trusted_proxies.as_slice().into(),
+            field: self.forwarded_field,
+        }
+    }
+
+    /// Whether there is anything that a client could have too much of.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.connections_max.is_some() || self.requests_per_second.is_some()
     }
 }

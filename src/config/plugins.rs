@@ -25,6 +25,9 @@ pub struct PluginSettings {
     pub config_file: Option<PathBuf>,
     /// Whether the server starts although plugins cannot be loaded.
     pub is_optional: bool,
+    /// Plugins without which nothing is served: while one of them does not run, every request is
+    /// answered with 503, and a list that does not name it is refused.
+    pub required: Vec<String>,
     /// How long requests may go on that began with a plugin that has been replaced.
     pub drain_timeout: Duration,
     /// Whether the server runs under a parent that starts it again.
@@ -46,6 +49,7 @@ impl Default for PluginSettings {
             overrides: PluginValues::new(),
             config_file: None,
             is_optional: false,
+            required: Vec::new(),
             // Longer than any timeout of a connection, so that only a request that a plugin itself
             // keeps open meets it.
             drain_timeout: Duration::from_secs(60),

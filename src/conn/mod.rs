@@ -21,6 +21,7 @@ mod request_body;
 mod respond;
 mod state;
 mod stream;
+mod waiting;
 
 pub use chain::COMEBACKS_MAX;
 pub use connection::Connection;

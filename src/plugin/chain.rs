@@ -8,6 +8,7 @@ use super::request::More;
 use super::resource::Resource;
 use super::runtime::Runtime;
 use crate::conn::{COMEBACKS_MAX, Caller, Exchange, Flow, Point, Why};
+use crate::http::Status;
 use crate::sys::abi::{self, Rc as Code};
 use crate::sys::clock;
 use crate::sys::crash::Hook;
@@ -42,6 +43,10 @@ impl Runtime {
             self.lines.say("too many requests for plugins".into());
             return Flow::Error;
         };
+        if point == Point::UrlRaw && !self.missing.is_empty() {
+            exchange.response.set_status(Status::SERVICE_UNAVAILABLE);
+            return Flow::Finished;
+        }
         let generation = Rc::clone(&record.generation);
         let hook = hook_of(point);
         match point {

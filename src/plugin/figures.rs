@@ -227,6 +227,14 @@ impl Runtime {
             family.sample(&[("plugin", name)], 1);
         }
         let mut family = text.family(
+            "swiftd_plugin_missing",
+            Kind::Gauge,
+            "1 for each plugin that is required and does not run; every request is a 503 meanwhile.",
+        );
+        for name in &self.missing {
+            family.sample(&[("plugin", name)], 1);
+        }
+        let mut family = text.family(
             "swiftd_plugin_counter",
             Kind::Gauge,
             "What plugins count themselves, across their reloads.",

@@ -156,6 +156,13 @@ impl Question {
             .reload_values()
             .map_err(|error| lasting(error.to_string()))?;
         warn_of_strangers(path, &values, &entries, warnings);
+        for name in &self.settings.required {
+            if !entries.iter().any(|entry| entry.name == *name) {
+                return Err(lasting(format!(
+                    "{list}: there is no line for {name}, which is one of required-plugins"
+                )));
+            }
+        }
         let mut plan = Plan::default();
         for entry in entries {
             let own = values.remove(&entry.name).unwrap_or_default();

@@ -173,6 +173,7 @@ impl Plugins {
                 runtime
                     .lines
                     .say(format!("plugins: {why}; starting without them"));
+                reload.see_missing(&mut runtime);
             }
             // What the plugin itself said of it is a part of the reason.
             Err(why) => {
@@ -226,6 +227,7 @@ impl Hooks for Plugins {
         self.runtime.current.instances.is_empty()
             && self.runtime.requests.len() == 0
             && self.runtime.kept.is_empty()
+            && self.runtime.missing.is_empty()
     }
 
     fn call(&mut self, point: Point, exchange: &mut Exchange, caller: Caller<'_>) -> Flow {

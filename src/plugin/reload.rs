@@ -327,12 +327,26 @@ impl Reload {
             bench.handle_swap(number);
         }
         runtime.figures.reloads += 1;
+        self.see_missing(runtime);
         runtime.figures.rejection = None;
         drop(gone);
         runtime.refresh_wanted();
         runtime.refresh_trigger();
         self.draining.push((Rc::downgrade(&old), runtime.now));
         Ok(())
+    }
+
+    /// Sees which of the plugins do not run that must.
+    pub(super) fn see_missing(&self, runtime: &mut Runtime) {
+        let required = self.settings.required.iter();
+        let missing = required.filter(|name| runtime.current.find(name).is_none());
+        runtime.missing = missing.cloned().collect();
+        if !runtime.missing.is_empty() {
+            runtime.lines.say(format!(
+                "every request is answered with 503 until these required plugins run: {}",
+                runtime.missing.join(", ")
+            ));
+        }
     }
 
     /// Connections whose requests have held an old generation for too long. Whoever has not let go

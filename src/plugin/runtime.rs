@@ -63,6 +63,8 @@ pub(super) struct Runtime {
     pub(super) descents: HashMap<conn::Id, Descent>,
     /// Plugins that are listed and were not loaded, because they kill the server.
     pub(super) left_out: Vec<String>,
+    /// Plugins that must run and do not; nothing is served meanwhile.
+    pub(super) missing: Vec<String>,
     pub(super) closing: Vec<Closing>,
     /// How often the job thread was asked to let go of a library, and how often it has.
     pub(super) forget_count: u64,
@@ -104,6 +106,7 @@ impl Runtime {
             inner: VecDeque::new(),
             descents: HashMap::new(),
             left_out: Vec::new(),
+            missing: Vec::new(),
             closing: Vec::new(),
             forget_count: 0,
             forgotten_count: 0,

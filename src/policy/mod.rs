@@ -4,15 +4,16 @@
 //! Pure: no file, no socket, no clock. A [`Policy`] does not change; a reload makes another one, and
 //! an exchange keeps the [`Host`] that it began with.
 
+mod forwarded;
 mod host;
 mod network;
 mod paths;
+pub mod proxy_header;
 
+pub use forwarded::{ForwardedField, Peer, Trusted};
 pub use host::{Host, HostName, Hosts};
-pub use network::Network;
+pub use network::{Network, NetworkError, Proxy};
 pub use paths::{ErrorPage, Field, FieldRule, PathPattern, Redirect};
-
-use std::sync::Arc;
 
 /// All that holds for requests at the moment.
 #[derive(Clone, Debug, Default)]
@@ -20,5 +21,5 @@ pub struct Policy {
     /// The hosts.
     pub hosts: Hosts,
     /// Who may say on whose behalf a request comes.
-    pub trusted: Arc<[Network]>,
+    pub trusted: Trusted,
 }

@@ -38,7 +38,7 @@ impl Announcer {
 
     /// Tells who waits in the foreground the exit code; the first one counts.
     pub(super) fn tell(&mut self, code: u8) {
-        if let Some(herald) = &mut self.herald {
+        if let Some(mut herald) = self.herald.take() {
             herald.tell(code);
         }
     }

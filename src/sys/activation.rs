@@ -68,12 +68,12 @@ pub fn take() -> Result<Vec<Inherited>, Error> {
     plan.into_iter().map(open).collect()
 }
 
-/// Numbers and names; `None` if this process is not meant, which is the usual case and that of a
+/// Numbers with their names.
+type Plan = Vec<(i32, Option<String>)>;
+
+/// What to take; `None` if this process is not meant, which is the usual case and that of a
 /// child of whoever was.
-fn plan(
-    own: u32,
-    [process, count, names]: [Option<OsString>; 3],
-) -> Result<Option<Vec<(i32, Option<String>)>>, Error> {
+fn plan(own: u32, [process, count, names]: [Option<OsString>; 3]) -> Result<Option<Plan>, Error> {
     let is_meant = process
         .as_deref()
         .and_then(|text| text.to_str()?.parse().ok())
@@ -101,7 +101,7 @@ fn plan(
 mod tests {
     use super::*;
 
-    fn given(variables: [&str; 3]) -> Result<Option<Vec<(i32, Option<String>)>>, Error> {
+    fn given(variables: [&str; 3]) -> Result<Option<Plan>, Error> {
         plan(
             42,
             variables.map(|text| Some(text).filter(|text| !text.is_empty()).map(Into::into)),

@@ -13,6 +13,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// What the kernel can do for us.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -390,11 +391,27 @@ pub fn load(file: BorrowedFd<'_>, offset: u64, bytes: u64, null: BorrowedFd<'_>)
     Ok(())
 }
 
+/// Opened before this process went where there may be none.
+static NULL: OnceLock<OwnedFd> = OnceLock::new();
+
+/// Has [`open_null`] work in a jail, too.
+///
+/// # Errors
+/// There is no /dev/null here either.
+pub fn keep_null() -> io::Result<()> {
+    // Only the first one is kept.
+    let _ = NULL.set(open_null()?);
+    Ok(())
+}
+
 /// Opens /dev/null for writing.
 ///
 /// # Errors
 /// There is none.
 pub fn open_null() -> io::Result<OwnedFd> {
+    if let Some(kept) = NULL.get() {
+        return kept.try_clone();
+    }
     Ok(open(
         "/dev/null",
         OFlags::WRONLY | OFlags::CLOEXEC,

@@ -123,6 +123,7 @@ fn verify(account: &Account, groups: &[Gid]) -> io::Result<()> {
 /// # Errors
 /// It is no directory, or this process is not root.
 pub fn enter_jail(directory: &Path) -> io::Result<()> {
+    super::file::keep_null()?;
     rustix::process::chroot(directory)?;
     rustix::process::chdir("/")?;
     Ok(())

@@ -73,9 +73,15 @@ impl Server {
 
     /// The same; the log behind the ready line is read only when the gate has been dropped.
     pub fn spawn_gated(mut command: Command) -> (Self, Gate) {
+        command.stdin(Stdio::null());
+        Self::spawn_as_it_is(command)
+    }
+
+    /// The same with the standard input that the command has.
+    pub fn spawn_as_it_is(mut command: Command) -> (Self, Gate) {
         let (stderr, writer) = io::pipe().unwrap();
-        let child = command.stdin(Stdio::null());
-        let child = child.stderr(writer.try_clone().unwrap()).spawn().unwrap();
+        let child = command.stderr(writer.try_clone().unwrap());
+        let child = child.spawn().unwrap();
         // It holds a copy of the pipe's other end, and only the end of the last one is the end.
         drop(command);
         let (sender, lines) = channel();
