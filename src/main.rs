@@ -3,8 +3,8 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use swiftd::cli::{self, Command};
-use swiftd::config::Order;
+use swiftd::cli::{self, Command, Failure};
+use swiftd::config::{self, Config, Order};
 use swiftd::control;
 use swiftd::plugin::check::check;
 use swiftd::plugin::trial;
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Help => print(cli::HELP),
+        Command::BuildOptions => print(&cli::build_options()),
         Command::Version => print(concat!("swiftd ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::CheckPlugin {
             file,
@@ -44,14 +45,7 @@ fn main() -> ExitCode {
             depth,
             settings,
         } => ExitCode::from(trial::run(&name, depth, &settings.values)),
-        Command::Check { config, .. } => {
-            let file = config.plugins.config_file.unwrap_or_default();
-            let file = file.display();
-            say(&format!(
-                "swiftd: configuration file {file}: test is successful"
-            ));
-            ExitCode::SUCCESS
-        }
+        Command::Check { config, is_dump } => check_config(&config, is_dump),
         Command::Send { order, config } => match control::send(order, &config) {
             Ok(text) if order == Order::Log => print(&text),
             Ok(text) => {
@@ -76,6 +70,34 @@ fn main() -> ExitCode {
             config: *config,
         }),
     }
+}
+
+/// Says whether the configuration is good, and what it is.
+fn check_config(config: &Config, is_dump: bool) -> ExitCode {
+    let file = config.plugins.config_file.as_ref().map_or_else(
+        || "the command line".to_owned(),
+        |file| format!("configuration file {}", file.display()),
+    );
+    let missing = config::check::surroundings(config);
+    for line in &missing {
+        say(&format!("swiftd: {line}"));
+    }
+    if !missing.is_empty() {
+        say(&format!("swiftd: {file}: test failed"));
+        return ExitCode::from(Failure::CONFIG);
+    }
+    if !config.service.is_quiet {
+        say(&format!("swiftd: {file}: test is successful"));
+    }
+    if !is_dump {
+        return ExitCode::SUCCESS;
+    }
+    let mut text = config::dump(config);
+    text.push_str("\n# What these limits allow at worst:\n");
+    for line in config::memory::worst_case(config).to_string().lines() {
+        text.push_str(&format!("# {line}\n"));
+    }
+    print(&text)
 }
 
 /// Tries a plugin: what it answers goes to standard output, everything else to standard error.

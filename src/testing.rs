@@ -13,15 +13,15 @@ use crate::handler::{Files, LookUp, Static, mime};
 use crate::http::encode::Stamp;
 use crate::http::negotiate::{Accepted, Coding, CodingSet};
 use crate::http::representation::{Content, Identity, Modified};
-use crate::http::{Representation, Status};
-use crate::policy::Policy;
+use crate::http::{MediaType, Representation, Status};
+use crate::policy::{Host, Hosts, Policy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The wall clock of tests: the example of RFC 9110 §5.6.7.
 pub const UNIX_SECS: u64 = 784_111_777;
 
-/// The root of [`Memory`].
+/// The root of the default host in [`Memory`]. That of a host with site N is `/siteN`.
 pub const ROOT: &[u8] = b"/site";
 
 /// Files in memory.
@@ -112,8 +112,8 @@ impl Memory {
             modified,
             changed: modified,
         };
-        let content_type = mime::of(path.as_bytes());
-        let is_negotiated = mime::is_compressible(content_type);
+        let content_type = MediaType::Known(mime::of(path.as_bytes()));
+        let is_negotiated = mime::is_compressible(&content_type);
         let file = Representation::new(identity, content, content_type, coding, is_negotiated);
         match coding.and_then(|coding| Coding::ALL.iter().position(|&other| other == coding)) {
             None => {
@@ -130,13 +130,10 @@ impl Memory {
 }
 
 impl Files for Memory {
-    fn root(&self) -> &[u8] {
-        ROOT
-    }
-
-    /// What is beneath another root is there under its whole path.
+    /// What is beneath another root than that of the default host is there under its whole path.
     fn look_up(
         &mut self,
+        site: u32,
         root: Option<&[u8]>,
         path: &[u8],
         accepted: &Accepted,
@@ -149,7 +146,11 @@ impl Files for Memory {
             self.askers.push(asker);
             return LookUp::Pending;
         }
-        let whole = root.map(|root| [root, path].concat());
+        let whole = match (site, root) {
+            (0, None) => None,
+            (site, None) => Some([&root_of(site)[..], path].concat()),
+            (_, Some(root)) => Some([root, path].concat()),
+        };
         let Some(entry) = self.entries.get(whole.as_deref().unwrap_or(path)) else {
             return LookUp::Missing(Status::NOT_FOUND);
         };
@@ -163,6 +164,28 @@ impl Files for Memory {
             .filter(|&(coding, _)| Some(coding) == chosen)
             .find_map(|(_, file)| file.clone())
             .map_or_else(|| entry.plain.clone(), LookUp::Found)
+    }
+}
+
+/// The root of a site in [`Memory`].
+#[must_use]
+pub fn root_of(site: u32) -> Vec<u8> {
+    match site {
+        0 => ROOT.to_vec(),
+        site => format!("/site{site}").into_bytes(),
+    }
+}
+
+/// Hosts without names, as a server has them that nobody has told of others.
+#[must_use]
+pub fn policy() -> Policy {
+    let default = Host {
+        root: ROOT.into(),
+        ..Host::default()
+    };
+    Policy {
+        hosts: Hosts::new(Arc::new(default), []),
+        ..Policy::default()
     }
 }
 
@@ -204,7 +227,7 @@ impl<H: Hooks> Peer<H> {
             is_draining: false,
             is_short: false,
             origin: Box::new(Nowhere),
-            policy: Policy::default(),
+            policy: policy(),
             journal: Box::new(NoJournal),
             pool: Pool::default(),
             stamp: Stamp::new(UNIX_SECS),

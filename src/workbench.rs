@@ -72,7 +72,7 @@ impl Attempt {
         let bench = Rc::new(Bench::default());
         bench.trace(true);
         let settings = config.plugins.clone();
-        let plugins = Plugins::try_out(&file, &config.site.root, settings, Rc::clone(&bench))?;
+        let plugins = Plugins::try_out(&file, settings, Rc::clone(&bench))?;
         let server = Server::start_with(Vec::new(), config, Box::new(plugins), None);
         let mut workbench = Workbench {
             server: server.map_err(|error| error.to_string())?,

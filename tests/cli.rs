@@ -13,8 +13,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
-use swiftd::cli::{self, Command};
-use swiftd::config::{self, Config, PluginSettings};
+use swiftd::cli::{self, Command, OTHERS};
+use swiftd::config::settings::SETTINGS;
+use swiftd::config::{self, Draft, PluginSettings};
 use tempfile::TempDir;
 
 fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Output {
@@ -45,12 +46,12 @@ fn help_and_version_go_to_standard_output() {
         let output = run(&[option]);
         assert!(output.status.success() && output.stderr.is_empty());
         let help = String::from_utf8(output.stdout).unwrap();
-        assert!(help.contains("Usage: swiftd [OPTION]... DIR"), "{help}");
+        assert!(help.contains("Usage: swiftd [OPTION]... [DIR]"), "{help}");
         for line in help.lines() {
             assert!(line.len() <= 80, "too wide for a terminal: {line}");
         }
     }
-    for option in ["--version", "-v", "-V"] {
+    for option in ["--version", "-v"] {
         let output = run(&[option]);
         assert!(output.status.success() && output.stderr.is_empty());
         let wanted = concat!("swiftd ", env!("CARGO_PKG_VERSION"), "\n");
@@ -65,23 +66,47 @@ fn help_wins_over_what_comes_after_it() {
 }
 
 #[test]
-fn every_option_of_the_help_is_known() {
-    let output = run(&["--help"]);
-    let help = String::from_utf8(output.stdout).unwrap();
-    let words = help.split_whitespace().map(|word| word.trim_matches(','));
-    let options: Vec<&str> = words.filter(|word| word.starts_with("--")).collect();
-    assert!(options.len() > 25);
-    for option in options {
-        // Those that take no value.
-        let is_flag = matches!(
-            option,
-            "--plugin-optional" | "--supervise" | "--init" | "--daemon"
-        );
-        if !is_flag && !matches!(option, "--help" | "--version") {
-            // Whatever is wrong with it, it is the value.
-            let said = complaint(&run(&[option]), 2);
-            assert!(said.contains(&format!("{option} needs a value")), "{said}");
+fn the_build_options_name_what_was_decided() {
+    for option in ["-V", "--build-options"] {
+        let output = run(&[option]);
+        assert!(output.status.success() && output.stderr.is_empty());
+        let said = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines[0], concat!("swiftd ", env!("CARGO_PKG_VERSION")));
+        let starts = [
+            "target: ",
+            "features: ",
+            "plugin ABI: 1.",
+            "limits: 128 listeners",
+        ];
+        for start in starts {
+            let mut found = lines.iter().filter(|line| line.starts_with(start));
+            assert!(found.next().is_some(), "{start}: {said}");
         }
+    }
+}
+
+#[test]
+fn every_option_of_the_help_is_known() {
+    let switches = SETTINGS.iter().filter_map(|setting| setting.option);
+    let switches = switches.filter(|flag| flag.is_switch).map(|flag| flag.long);
+    let others = OTHERS.iter().filter(|other| other.value.is_none());
+    let switches: Vec<&str> = switches.chain(others.map(|other| other.long)).collect();
+    let options = cli::HELP
+        .split_whitespace()
+        .map(|word| word.trim_matches(','))
+        .filter_map(|word| word.strip_prefix("--"));
+    let options: Vec<&str> = options
+        .filter(|option| !switches.contains(option))
+        .collect();
+    assert!(options.len() > 40);
+    for option in options {
+        // Whatever is wrong with it, it is the value.
+        let said = complaint(&run(&[format!("--{option}")]), 2);
+        assert!(
+            said.contains(&format!("--{option} needs a value")),
+            "{said}"
+        );
     }
 }
 
@@ -141,7 +166,48 @@ fn a_wrong_option_is_named_with_its_cure() {
             "expected a number",
         ),
         (&["--body-memory", "K"], "expected a number"),
-        (&["--cache-trust", "-5"], "expected a number"),
+        (&["--cache-trust", "-5"], "expected milliseconds from 0 to"),
+        (&["--memory", "1K"], "bytes from 1048576"),
+        (
+            &["--access-log", "a.log"],
+            "expected off, stderr, syslog, ram:64K or an absolute path",
+        ),
+        (
+            &["--error-log", "ram:1"],
+            "expected ram: with 1K to 64M behind it",
+        ),
+        (&["--log-level", "warn"], "did you mean warning?"),
+        (
+            &["--log-format=nice"],
+            "expected common, combined, vcombined or json",
+        ),
+        (&["--user", ""], "--user \"\": expected a name or a number"),
+        (&["-u", "a:"], "--user \"\": expected a name or a number"),
+        (&["-u", "a b"], "--user \"a b\": expected a name"),
+        (&["--chroot="], "--chroot \"\": expected a directory"),
+        (
+            &["--seccomp", "on"],
+            "expected best-effort, required or off",
+        ),
+        (&["--daemon=yes", "."], "--daemon takes no value"),
+        (&["-t=1", "."], "takes no value"),
+        (
+            &["-s", "restart"],
+            "-s \"restart\": expected one of reload, reopen, stop, quit, upgrade, log",
+        ),
+        (&["-s"], "--signal needs a value"),
+        (&["-c"], "--config needs a value"),
+        (&["-f", ""], "--config \"\": expected a file"),
+        (
+            &["-l", "127.0.0.1:80", "-p", "80", "."],
+            "--port \"127.0.0.1:80\": it is there twice",
+        ),
+        (
+            &["--memory", "2M", "--connections", "100000", "."],
+            "raise it, or lower them",
+        ),
+        (&["--index", ".."], "expected a file name"),
+        (&["--require-plugin", "A"], "expected a plugin's name"),
         (&["--small-file", "\u{fc}"], "expected a number"),
         (
             &["--avoid", "epoll"],
@@ -268,7 +334,7 @@ fn more_listeners_than_there_is_room_for_are_refused() {
     let more = ["--port", "0"].into_iter().cycle().take(2 * 300);
     let arguments: Vec<&str> = arguments.chain(more).collect();
     let said = complaint(&run(&arguments), 2);
-    assert!(said.contains("--listen addresses"), "{said}");
+    assert!(said.contains("more than 128 of these"), "{said}");
 }
 
 #[test]
@@ -487,17 +553,21 @@ fn the_check_of_a_plugin_takes_a_file_and_what_plugins_are_told() {
 
 #[test]
 fn the_command_line_is_read_over_the_configuration_file() {
-    let mut config = Config::new("".into());
-    let text = b"plugins = '/etc/p.conf'\n[plugin.a]\nk = 1\nl = 2\n";
-    config::file::parse(text, &mut config).unwrap();
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("swiftd.conf");
+    let text = "plugins = '/etc/p.conf'\n[plugin.a]\nk = 1\nl = 2\n";
+    fs::write(&path, text).unwrap();
+    let mut draft = Draft::default();
+    config::file::load(&path, &mut draft).unwrap();
     let over = |arguments: &[&str]| {
         let arguments = ["swiftd", "."].iter().chain(arguments).map(OsString::from);
-        match cli::parse_over(config.clone(), arguments).unwrap() {
+        match cli::parse_over(draft.clone(), arguments).unwrap() {
             Command::Serve(config) => config.plugins,
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(over(&[]), config.plugins);
+    assert_eq!(over(&[]).file, Some("/etc/p.conf".into()));
+    assert_eq!(over(&[]).config_file, Some(path));
     let plugins = over(&["--plugins", "mine", "--set", "plugin.a.k=3"]);
     assert_eq!(plugins.file, Some("mine".into()));
     let values = format!("{:?}", plugins.values);

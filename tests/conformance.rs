@@ -13,6 +13,10 @@ mod deadlines;
 mod files;
 #[path = "conformance/hooks.rs"]
 mod hooks;
+#[path = "conformance/hosts.rs"]
+mod hosts;
+#[path = "conformance/paths.rs"]
+mod paths;
 #[path = "conformance/persistence.rs"]
 mod persistence;
 #[path = "conformance/ranges.rs"]

@@ -16,6 +16,8 @@ mod features;
 mod files;
 #[path = "loopback/hooks.rs"]
 mod hooks;
+#[path = "loopback/hosts.rs"]
+mod hosts;
 #[path = "loopback/listeners.rs"]
 mod listeners;
 #[path = "support/server.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "support/guests.rs"]
 mod guests;
+#[path = "plugin_host/hosts.rs"]
+mod hosts;
 #[path = "plugin_host/instance.rs"]
 mod instance;
 #[path = "plugin_host/misuse.rs"]

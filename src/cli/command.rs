@@ -38,6 +38,8 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+    /// Print the version and what was decided when the program was built.
+    BuildOptions,
     /// Say whether a plugin can be loaded.
     CheckPlugin {
         /// Its library.
@@ -69,7 +71,7 @@ impl Command {
             | Self::Check { config, .. }
             | Self::Send { config, .. } => config.plugins.config_file.as_deref(),
             Self::CheckPlugin { settings, .. } => settings.config_file.as_deref(),
-            Self::Help | Self::Version | Self::Trial { .. } => None,
+            Self::Help | Self::Version | Self::BuildOptions | Self::Trial { .. } => None,
         }
     }
 }

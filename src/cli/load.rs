@@ -1,7 +1,7 @@
 //! The command line over the configuration file over the defaults.
 
 use super::{Command, parse, parse_over};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Draft};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -64,8 +64,21 @@ pub fn load_at(args: Vec<OsString>, place: impl Fn(&Path) -> PathBuf) -> Result<
     {
         return Ok(command);
     }
-    let mut config = Config::new(PathBuf::new());
-    config::file::load(&place(path), &mut config)
+    let mut draft = Draft::default();
+    config::file::load(&place(path), &mut draft)
         .map_err(|error| Failure::new(Failure::CONFIG, &error))?;
-    parse_over(config, args).map_err(is_usage)
+    let path = path.to_owned();
+    let command = parse_over(draft, args).map_err(is_usage)?;
+    let has_root = |config: &Config| !config.site.root.as_os_str().is_empty();
+    match &command {
+        Command::Serve(config) | Command::Check { config, .. } if !has_root(config) => {
+            let path = path.to_string_lossy();
+            let message = format!(
+                "{}: root is missing; add a line root = \"/var/www/html\" before the first table",
+                path.escape_debug()
+            );
+            Err(Failure::new(Failure::CONFIG, &message))
+        }
+        _ => Ok(command),
+    }
 }

@@ -1,10 +1,10 @@
 //! What the command line says about plugins.
 
-use super::{Command, Error, Given, request};
-use crate::config::{Config, NAME_FORM, PluginValue, is_plugin_name};
+use super::{Command, Error, request};
+use crate::config::settings::number;
+use crate::config::{Config, PluginValue};
 use crate::plugin::trial::Depth;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// What `--try-plugin`, `--check-plugin` and their companions say.
@@ -28,10 +28,15 @@ impl Trial {
             || self.child.is_some()
     }
 
-    pub(super) fn set_reload(&mut self, value: &OsStr) -> Result<(), Error> {
-        let name = "reload";
-        let number = Given { name, value }.number(0, 1_000_000)?;
-        self.reload = Some(number as u32);
+    /// One of them.
+    pub(super) fn set(&mut self, option: &str, value: OsString) -> Result<(), Error> {
+        match option {
+            "init" => self.is_begun = true,
+            "try-plugin" => self.file = Some(file(option, value)?),
+            "check-plugin" => self.checked = Some(file(option, value)?),
+            "reload" => self.reload = Some(reload_count(&value)?),
+            _ => unreachable!("the table of other options and this one are the same"),
+        }
         Ok(())
     }
 
@@ -88,16 +93,18 @@ impl Trial {
     }
 }
 
-/// Sets what takes no value.
-pub(super) fn set_flag(config: &mut Config, trial: &mut Trial, name: &str) {
-    match name {
-        "init" => trial.is_begun = true,
-        "plugin-optional" => config.plugins.is_optional = true,
-        "supervise" => config.plugins.is_supervised = true,
-        "daemon" => config.service.is_daemon = true,
-        _ => unreachable!("the list of flags and this one are the same"),
-    }
+fn reload_count(value: &OsStr) -> Result<u32, Error> {
+    let text = value.to_string_lossy();
+    let count = number(&text).filter(|count| *count <= RELOADS_MAX.into());
+    count.map(|count| count as u32).ok_or_else(|| {
+        Error(format!(
+            "--reload {text:?}: expected a number from 0 to {RELOADS_MAX}"
+        ))
+    })
 }
+
+/// So often a plugin is loaded anew at most.
+const RELOADS_MAX: u32 = 1_000_000;
 
 pub(super) fn file(option: &str, value: OsString) -> Result<PathBuf, Error> {
     if value.is_empty() {
@@ -106,25 +113,10 @@ pub(super) fn file(option: &str, value: OsString) -> Result<PathBuf, Error> {
     Ok(value.into())
 }
 
-/// A plugin's name.
-pub(super) fn name(value: &OsStr) -> Result<String, Error> {
-    let name = value.to_str().filter(|name| is_plugin_name(name));
-    name.map(str::to_owned)
-        .ok_or_else(|| Error(format!("--require-plugin {value:?}: {NAME_FORM}")))
-}
-
 pub(super) fn plugin_value(value: &OsStr) -> Result<PluginValue, Error> {
     let refuse = |what| Error(format!("--set {value:?}: {what}"));
     let text = value.to_str().ok_or_else(|| refuse("expected UTF-8"))?;
     PluginValue::parse(text).map_err(refuse)
-}
-
-pub(super) fn on_or_off(option: &str, value: &OsStr) -> Result<bool, Error> {
-    match value.as_bytes() {
-        b"on" => Ok(true),
-        b"off" => Ok(false),
-        _ => Err(Error(format!("--{option} {value:?}: expected on or off"))),
-    }
 }
 
 /// How far a child goes that was started to try a library out, if this option says so.

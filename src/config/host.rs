@@ -1,6 +1,7 @@
 //! What the operator sets for a host: its site, its paths, its log.
 
-use super::logs::AccessLog;
+use super::Config;
+use super::logs::{AccessLog, Destination};
 use crate::files;
 use crate::policy::{FieldRule, HostName, Redirect};
 use std::path::PathBuf;
@@ -16,6 +17,23 @@ pub struct Rules {
     pub fields: Vec<FieldRule>,
     /// By status: a file that is sent with it. Relative ones are beneath the root.
     pub error_pages: Vec<(u16, PathBuf)>,
+}
+
+impl Config {
+    /// The logs of requests, each once: the default host's, then those of the others in their order. A
+    /// host's log is known by its place here.
+    #[must_use]
+    pub fn access_logs(&self) -> Vec<AccessLog> {
+        let rules = self.hosts.iter().map(|host| &host.rules);
+        let rules = std::iter::once(&self.rules).chain(rules);
+        let mut logs: Vec<AccessLog> = Vec::new();
+        for log in rules.filter_map(|rules| rules.access_log.as_ref()) {
+            if log.destination != Destination::Off && !logs.contains(log) {
+                logs.push(log.clone());
+            }
+        }
+        logs
+    }
 }
 
 /// A host beside the default one.

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 /// Where lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Destination {
     /// Nowhere.
+    #[default]
     Off,
     /// Standard error.
     Stderr,

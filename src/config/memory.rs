@@ -149,7 +149,10 @@ pub fn derive(config: &mut Config, is_said: &dyn Fn(&str) -> bool) -> Result<(),
     bare.turn.buffer_bytes_max = 0;
     let left = budget.saturating_sub(worst_case(&bare).bytes());
     let per_connection = SLOT_BYTES + KERNEL_BYTES;
-    let (has_connections, has_buffers) = (is_said("connections"), is_said("buffer-bytes"));
+    let (has_connections, has_buffers) = (
+        is_said("limits.connections"),
+        is_said("limits.buffer-bytes"),
+    );
     let with_slack = |bytes: u64| bytes / (SLACK_SHARE + 1) * SLACK_SHARE;
     match (has_connections, has_buffers) {
         (true, true) => {}
@@ -218,35 +221,35 @@ impl Share {
 /// The bounds beside those of connections.
 const SHARES: &[Share] = &[
     Share {
-        setting: "cache-bytes",
+        setting: "cache.bytes",
         part: 8,
         least: 64 * 1024,
         set: |config, bytes| config.cache.bytes_max = bytes as usize,
         now: |config| config.cache.bytes_max as u64,
     },
     Share {
-        setting: "small-file",
+        setting: "cache.small-file",
         part: 512,
         least: 2 * 1024,
         set: |config, bytes| config.site.small_bytes_max = bytes as usize,
         now: |config| config.site.small_bytes_max as u64,
     },
     Share {
-        setting: "body-memory",
+        setting: "limits.body-memory",
         part: 128,
         least: 8 * 1024,
         set: |config, bytes| config.limits.body.memory_bytes_max = bytes as usize,
         now: |config| config.limits.body.memory_bytes_max as u64,
     },
     Share {
-        setting: "log-buffer",
+        setting: "log.buffer",
         part: 128,
         least: 8 * 1024,
         set: |config, bytes| config.logs.buffer_bytes_max = bytes as usize,
         now: |config| config.logs.buffer_bytes_max as u64,
     },
     Share {
-        setting: "client-table",
+        setting: "clients.table",
         part: 32 * CLIENT_BYTES,
         least: 64,
         set: |config, count| config.clients.table_entries_max = count as usize,
@@ -295,14 +298,14 @@ mod tests {
             config.turn.connections_max = 100;
             config.cache.bytes_max = 1 << 20;
         };
-        let config = derived(4 << 20, &["connections", "cache-bytes"], set).unwrap();
+        let config = derived(4 << 20, &["limits.connections", "cache.bytes"], set).unwrap();
         assert_eq!(config.turn.connections_max, 100);
         assert_eq!(config.cache.bytes_max, 1 << 20);
         assert!(config.turn.buffer_bytes_max > 1 << 20);
         assert!(worst_case(&config).bytes() <= 4 << 20);
 
         let set = |config: &mut Config| config.turn.buffer_bytes_max = 3 << 19;
-        let config = derived(4 << 20, &["buffer-bytes"], set).unwrap();
+        let config = derived(4 << 20, &["limits.buffer-bytes"], set).unwrap();
         assert_eq!(config.turn.buffer_bytes_max, 3 << 19);
         assert!(worst_case(&config).bytes() <= 4 << 20);
     }
@@ -312,10 +315,10 @@ mod tests {
         let refusal = derived(1 << 19, &[], |_| {}).unwrap_err();
         assert!(refusal.contains("at least 1M"), "{refusal}");
         let set = |config: &mut Config| config.turn.connections_max = 100_000;
-        let refusal = derived(4 << 20, &["connections"], set).unwrap_err();
+        let refusal = derived(4 << 20, &["limits.connections"], set).unwrap_err();
         assert!(refusal.contains("the kernel's part of them"), "{refusal}");
         let set = |config: &mut Config| config.cache.bytes_max = 4 << 20;
-        let refusal = derived(4 << 20, &["cache-bytes"], set).unwrap_err();
+        let refusal = derived(4 << 20, &["cache.bytes"], set).unwrap_err();
         assert!(refusal.contains("the cache of files"), "{refusal}");
     }
 

@@ -4,16 +4,23 @@
 //! them; this module adds those of the loop and of the files, and puts all of them together. The
 //! configuration file is read in [`mod@file`], what concerns plugins is in `plugins`.
 
+pub mod check;
 mod clients;
+mod draft;
+mod dump;
 pub mod file;
+mod grammar;
 mod host;
 mod logs;
 pub mod memory;
 mod plugins;
 mod service;
+pub mod settings;
 mod suggest;
 
 pub use clients::Clients;
+pub use draft::Draft;
+pub use dump::dump;
 pub use host::{Host, Rules};
 pub use logs::{AccessLog, Destination, Format, Level, Logs};
 pub use plugins::{
@@ -79,6 +86,9 @@ impl From<Address> for Listen {
         }
     }
 }
+
+/// How many places to listen at there may be.
+pub const LISTENERS_MAX: usize = 128;
 
 /// The bounds of the loop.
 #[derive(Clone, Debug)]

@@ -170,9 +170,9 @@ mod tests {
         let path = directory.path().join("swiftd.toml");
         let write = |text: &str| std::fs::write(&path, text).expect("a file");
         write("[plugin.a]\nk = 1\nl = 2\n");
-        let mut config = super::super::Config::new(PathBuf::new());
-        file::load(&path, &mut config).expect("a good file");
-        let mut plugins = config.plugins;
+        let mut draft = crate::config::Draft::default();
+        file::load(&path, &mut draft).expect("a good file");
+        let mut plugins = draft.config.plugins;
         for text in ["plugin.a.k=3", "plugin.b.m=4", "plugin.a.k=5"] {
             plugins.override_value(PluginValue::parse(text).expect("a value"));
         }

@@ -80,6 +80,8 @@ pub struct Service {
     pub pid_file: Option<PathBuf>,
     /// Whether it goes into the background.
     pub is_daemon: bool,
+    /// Whether it says nothing when all is well.
+    pub is_quiet: bool,
     /// What it locks itself into.
     pub sandbox: Sandbox,
 }

@@ -3,15 +3,24 @@
 /// More letters than this must not differ, or the guess is not worth making.
 const DISTANCE_MAX: usize = 2;
 
-/// The word of `known` that `name` probably was meant to be.
+/// A word that is cut off is still meant if so much of it is left.
+const START_LEAST: usize = 3;
+
+/// The word of `known` that `name` probably was meant to be: a few letters differ, or it is the
+/// start of only one of them, as `warn` is of `warning`.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let nearest = known
-        .into_iter()
-        .map(|known| (distance(name, known), known))
-        .min();
-    nearest
-        .filter(|&(distance, _)| distance <= DISTANCE_MAX)
-        .map(|(_, known)| known)
+    let mut best = (DISTANCE_MAX + 1, "");
+    let mut longer = (0, "");
+    for known in known {
+        best = best.min((distance(name, known), known));
+        if name.len() >= START_LEAST && known.starts_with(name) {
+            longer = (longer.0 + 1, known);
+        }
+    }
+    match (best, longer) {
+        ((0..=DISTANCE_MAX, known), _) | (_, (1, known)) => Some(known),
+        _ => None,
+    }
 }
 
 /// How many letters must be changed, added or removed (Levenshtein).

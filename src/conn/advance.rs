@@ -12,6 +12,7 @@ use crate::http::encode;
 use crate::http::parse::{self, Scan};
 use crate::http::{Error, Status};
 use std::mem;
+use std::sync::Arc;
 
 /// One step of the state machine.
 enum Step {
@@ -136,6 +137,9 @@ impl Connection {
         request.head.extend_from_slice(&input.rest()[..head_bytes]);
         let parsed = parse::parse(request, &cx.limits.head);
         input.used += head_bytes;
+        let authority = request.authority.map(|span| span.slice(&request.head));
+        let host = cx.policy.hosts.find(authority.unwrap_or_default());
+        exchange.host = Some(Arc::clone(host));
         self.exchange = Some(exchange);
         self.requests = self.requests.saturating_add(1);
         match parsed {

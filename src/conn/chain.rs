@@ -1,8 +1,11 @@
 //! The hooks that see the head alone, from url_raw to subrequest_start, and what they decide.
+//!
+//! Between url_clean and docroot the operator's redirects are looked at, whether there are hooks or
+//! not: the path is what will be served, and nobody has claimed it.
 
 use super::exchange::{Change, Exchange};
 use super::hooks::{Caller, Flow, Hooks, Point};
-use crate::http::{Body, Error, Status, target};
+use crate::http::{Body, Error, Method, Status, target};
 
 /// What is to become of an exchange after its head has been seen.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,7 @@ pub const COMEBACKS_MAX: u8 = 10;
 pub(super) fn run(exchange: &mut Exchange, hooks: &mut dyn Hooks, caller: Caller<'_>) -> Verdict {
     if hooks.is_empty() {
         return match clean_path(exchange) {
+            Ok(()) if redirect(exchange) => Verdict::Complete,
             Ok(()) => Verdict::Unclaimed,
             Err(error) => Verdict::Refused(error.status()),
         };
@@ -37,6 +41,10 @@ pub(super) fn run(exchange: &mut Exchange, hooks: &mut dyn Hooks, caller: Caller
             Flow::GoOn => {
                 // Whoever lets others answer leaves no answer behind.
                 exchange.response.clear();
+                // What url_clean has made of the path is what counts.
+                if point == Point::UrlClean && redirect(exchange) {
+                    return Verdict::Complete;
+                }
                 match following(point) {
                     Some(next) => enter(exchange, next),
                     None => return Verdict::Unclaimed,
@@ -106,13 +114,34 @@ fn following(point: Point) -> Option<Point> {
     }
 }
 
+/// Whether the operator has decided that the path leads elsewhere; the response says where.
+fn redirect(exchange: &mut Exchange) -> bool {
+    let Some(host) = exchange.host.as_deref() else {
+        return false;
+    };
+    // The target of CONNECT has no path.
+    if host.redirects.is_empty() || exchange.request.method == Method::Connect {
+        return false;
+    }
+    let Some((redirect, rest)) = host.redirect(&exchange.path) else {
+        return false;
+    };
+    let query = exchange.request.query_bytes();
+    exchange.response.set_error(redirect.status);
+    exchange.response.push_with("Location", |value| {
+        redirect.locate(rest, query, value);
+    });
+    true
+}
+
 /// Target → path: decoded exactly once, dot segments resolved.
 fn clean_path(exchange: &mut Exchange) -> Result<(), Error> {
-    let raw = exchange.request.raw_path.slice(&exchange.request.head);
+    let request = &exchange.request;
+    let raw = request.raw_path.slice(&request.head);
     exchange.path.clear();
     match raw {
+        b"" if request.target.slice(&request.head) == b"*" => exchange.path.push(b'*'),
         b"" => exchange.path.push(b'/'),
-        b"*" => exchange.path.push(b'*'),
         raw => target::decode_path(raw, &mut exchange.path)?,
     }
     Ok(())

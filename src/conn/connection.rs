@@ -354,6 +354,12 @@ impl Connection {
         self.state
     }
 
+    /// The number of the site that the current request is for.
+    #[must_use]
+    pub fn site(&self) -> u32 {
+        self.exchange.as_ref().map_or(0, |exchange| exchange.site())
+    }
+
     /// How many bytes of buffers this connection owns.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
@@ -379,6 +385,9 @@ impl Connection {
         let exchange = self.exchange.get_or_insert_with(|| cx.pool.take_exchange());
         exchange.response.set_error(status);
         exchange.stream.clear();
+        // A head that is not complete names no host.
+        let default = &cx.policy.hosts.default;
+        exchange.host.get_or_insert_with(|| Arc::clone(default));
         self.suspended = Suspended::No;
         State::Error
     }

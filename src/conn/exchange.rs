@@ -55,7 +55,8 @@ pub struct Exchange {
     pub docroot: Option<Vec<u8>>,
     /// The absolute path that a hook has chosen; it must lie in the root.
     pub physical: Option<Vec<u8>>,
-    /// The host that it is for; `None` until the head has been seen.
+    /// The host that it is for, to its end, whatever a reload changes meanwhile; `None` until the head
+    /// has been seen.
     pub host: Option<Arc<Host>>,
     /// The client, as a trusted proxy tells it.
     pub client: Option<SocketAddr>,
@@ -116,6 +117,18 @@ impl Exchange {
         self.began = 0;
         self.is_heard = false;
         self.change = Change::None;
+    }
+
+    /// The number of the site that has its files.
+    #[must_use]
+    pub fn site(&self) -> u32 {
+        self.host.as_ref().map_or(0, |host| host.site)
+    }
+
+    /// The absolute path of the root that it is for, unless a hook has chosen another one.
+    #[must_use]
+    pub fn site_root(&self) -> &[u8] {
+        self.host.as_ref().map_or(&[], |host| &host.root)
     }
 
     /// How much memory it owns, bytes, with itself.

@@ -212,6 +212,7 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::MediaType;
     use crate::http::representation::{Content, Identity, Modified};
 
     fn file(content: Content, bytes: u64) -> Arc<Representation> {
@@ -229,7 +230,7 @@ mod tests {
         Arc::new(Representation::new(
             identity,
             content,
-            "text/plain",
+            MediaType::Known(&"text/plain"),
             None,
             false,
         ))

@@ -6,6 +6,8 @@ use super::{Context, Exchange, Output, Stream};
 use crate::http::chunked;
 use crate::http::encode::{self, Framing, Persistence};
 use crate::http::{Body, Method, Version, range};
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// The last chunk, and no trailer.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -13,10 +15,11 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 impl Connection {
     /// Queues the response, or what is missing of it.
     pub(super) fn queue_response(&mut self, cx: &mut Context<'_>) {
-        let exchange = self.exchange.as_ref().expect(HAS_EXCHANGE);
+        let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
         if exchange.stream.is_started() {
             return self.queue_stream(cx);
         }
+        put_page(exchange);
         let framing = Framing::Length(exchange.response.body.bytes());
         self.queue_head(framing, cx);
         let exchange = self.exchange.as_ref().expect(HAS_EXCHANGE);
@@ -28,7 +31,14 @@ impl Connection {
 
     /// Decides whether the connection goes on behind the response, and queues the response's head.
     fn queue_head(&mut self, framing: Framing, cx: &mut Context<'_>) {
-        let exchange = self.exchange.as_ref().expect(HAS_EXCHANGE);
+        let exchange = self.exchange.as_mut().expect(HAS_EXCHANGE);
+        if let Some(host) = exchange
+            .host
+            .as_deref()
+            .filter(|host| !host.fields.is_empty())
+        {
+            host.amend(&exchange.path, exchange.is_claimed, &mut exchange.response);
+        }
         let (request, response) = (&exchange.request, &exchange.response);
         // When it is the server that ends the connection, the client may already have sent more.
         let is_last = cx.is_draining
@@ -100,6 +110,20 @@ impl Connection {
     }
 }
 
+/// The host's page goes in the place of ours, if it has one for the status.
+fn put_page(exchange: &mut Exchange) {
+    if !exchange.response.is_page() {
+        return;
+    }
+    let host = exchange.host.as_deref();
+    if let Some(page) = host.and_then(|host| host.error_page(exchange.response.status)) {
+        let content = Rc::new(Arc::clone(&page.content));
+        exchange
+            .response
+            .replace_page(page.content_type.as_bytes(), content);
+    }
+}
+
 /// Whether a response has content that is sent, by its request and its status.
 fn has_content(exchange: &Exchange) -> bool {
     exchange.request.method != Method::Head && exchange.response.status.allows_body()
@@ -133,7 +157,7 @@ fn push_body(body: &Body, output: &mut Output) {
         Body::Parts(file, parts, boundary) => {
             for &part in parts {
                 let bytes = output.bytes_mut();
-                range::part_head(bytes, boundary, file.content_type, part, file.bytes());
+                range::part_head(bytes, boundary, &file.content_type, part, file.bytes());
                 output.push_file(file, part);
             }
             range::closing_line(output.bytes_mut(), boundary);

@@ -165,9 +165,16 @@ impl Cache {
         std::mem::replace(place, mark) == mark
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        *self = Self::new(self.bounds);
+    /// Forgets all paths but some.
+    pub fn retain(&mut self, is_kept: impl Fn(&[u8]) -> bool) {
+        let mut index = 0;
+        while let Some(entry) = self.ring.get(index) {
+            if is_kept(&entry.path) {
+                index += 1;
+            } else {
+                self.remove(index);
+            }
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -187,17 +194,23 @@ impl Cache {
             }
             self.hand += 1;
         }
-        let entry = self.ring.swap_remove(self.hand);
+        if self.remove(self.hand) {
+            // The last entry has taken the place; it gets its turn when the hand comes round.
+            self.hand += 1;
+        }
+    }
+
+    /// Forgets an entry. Tells whether the last one has taken its place.
+    fn remove(&mut self, index: usize) -> bool {
+        let entry = self.ring.swap_remove(index);
         self.map.remove(&entry.path);
         self.bytes -= entry.bytes;
         self.descriptors -= entry.descriptors;
-        if let Some(moved) = self.ring.get(self.hand) {
-            // The last entry has taken the place; it gets its turn when the hand comes round.
-            if let Some(index) = self.map.get_mut(&moved.path) {
-                *index = self.hand;
-            }
-            self.hand += 1;
+        let moved = self.ring.get(index);
+        if let Some(place) = moved.and_then(|moved| self.map.get_mut(&moved.path)) {
+            *place = index;
         }
+        moved.is_some()
     }
 }
 
@@ -247,6 +260,31 @@ mod tests {
             cache.insert(format!("/{number}").into_bytes().into(), missing(), 0);
             assert!(cache.ring.len() <= 8 && cache.map.len() == cache.ring.len());
         }
+    }
+
+    #[test]
+    fn what_is_not_retained_is_forgotten_and_not_accounted() {
+        let mut cache = cache(1_000);
+        for number in 0..100 {
+            cache.insert(format!("/{number}").into_bytes().into(), missing(), 0);
+        }
+        cache.hand = 90;
+        cache.retain(|path| path.ends_with(b"7"));
+        assert_eq!(cache.size().0, 10);
+        for number in 0..100 {
+            assert_eq!(
+                has(&mut cache, &format!("/{number}")),
+                number % 10 == 7,
+                "{number}"
+            );
+        }
+        let held: usize = cache.ring.iter().map(|entry| entry.bytes).sum();
+        assert_eq!(held, cache.bytes);
+        cache.bounds.entries_max = 3;
+        cache.insert(Box::from(&b"/new"[..]), missing(), 0);
+        assert_eq!((cache.map.len(), cache.ring.len()), (3, 3));
+        cache.retain(|_| false);
+        assert_eq!(cache.size(), (0, 0, 0));
     }
 
     #[test]

@@ -1,4 +1,9 @@
-//! Which files there are: the site on disk, further roots that plugins have chosen, and a bounded cache of what was found.
+//! Which files there are: the sites on disk, further roots that plugins have chosen, and a bounded
+//! cache of what was found.
+//!
+//! Sites have numbers, and none is given twice: a request that began before a configuration was
+//! replaced goes on with the site that it began with, and what is found there is never taken for what
+//! another one has. A site is closed when neither a configuration nor a request needs it.
 //!
 //! A look-up that the cache can answer costs one hash. One that it cannot is made at once if the
 //! kernel has the names and the bytes in memory, and by the disk thread if not; those who ask for
@@ -27,7 +32,15 @@ use std::sync::Arc;
 /// The files of the server.
 #[derive(Debug)]
 pub struct Store {
-    main: OpenRoot,
+    sites: HashMap<u32, Served>,
+    /// The number of the next site that is not known yet.
+    next_site: u32,
+    /// The site of the default host, and what the kernel offers for it.
+    main: (u32, file::Features),
+    /// Sites that are no longer in the configuration.
+    retired: Vec<u32>,
+    /// Where keys are put together, so that looking one up allocates nothing.
+    key: Vec<u8>,
     roots: Roots,
     cache: Cache,
     disk: Arc<Disk>,
@@ -41,6 +54,22 @@ pub struct Store {
     delivered: Option<Arc<Found>>,
     /// The loop's clock, milliseconds.
     now: u64,
+}
+
+/// A site, and who needs it.
+#[derive(Debug)]
+struct Served {
+    root: OpenRoot,
+    lease: Arc<()>,
+}
+
+/// What a host keeps of its site.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// Its number.
+    pub site: u32,
+    /// The site stays open as long as somebody holds this.
+    pub lease: Arc<()>,
 }
 
 /// What a status page tells of the files.
@@ -67,11 +96,15 @@ pub struct Figures {
 const ASKERS_MAX: usize = 16_384;
 
 impl Store {
-    /// The files of `site`, with an empty cache.
+    /// No files and an empty cache; see [`Self::install`].
     #[must_use]
-    pub fn new(site: Arc<Site>, bounds: Bounds, disk: Arc<Disk>, now: u64) -> Self {
+    pub fn new(bounds: Bounds, disk: Arc<Disk>, now: u64) -> Self {
         Self {
-            main: OpenRoot::new(site, now),
+            sites: HashMap::new(),
+            next_site: 0,
+            main: (0, file::Features::NONE),
+            retired: Vec::new(),
+            key: Vec::new(),
             roots: Roots::default(),
             cache: Cache::new(bounds),
             disk,
@@ -84,15 +117,79 @@ impl Store {
         }
     }
 
-    /// Sets the clock.
+    /// Sets the clock, and closes sites that nobody needs any more.
     pub fn set_now(&mut self, now: u64) {
         self.now = now;
+        if !self.retired.is_empty() {
+            self.sweep();
+        }
     }
 
-    /// Serves another site from now on.
-    pub fn set_site(&mut self, site: Arc<Site>) {
-        self.main = OpenRoot::new(site, self.now);
-        self.cache.clear();
+    /// Serves these sites from now on, the default host's first. One that is like one that is served
+    /// already is that one, with all that is known of it; the others are forgotten as soon as nobody
+    /// holds their tickets.
+    pub fn install(&mut self, sites: impl IntoIterator<Item = Arc<Site>>) -> Vec<Ticket> {
+        let tickets: Vec<Ticket> = sites.into_iter().map(|site| self.admit(site)).collect();
+        let is_new = |number: u32| tickets.iter().any(|ticket| ticket.site == number);
+        self.retired = self
+            .sites
+            .keys()
+            .copied()
+            .filter(|&number| !is_new(number))
+            .collect();
+        self.forget(is_new);
+        if let Some(main) = tickets.first() {
+            let features = self
+                .sites
+                .get(&main.site)
+                .map(|served| served.root.site.features());
+            self.main = (main.site, features.unwrap_or(file::Features::NONE));
+        }
+        tickets
+    }
+
+    fn admit(&mut self, site: Arc<Site>) -> Ticket {
+        let mut served = self.sites.iter();
+        let known = served.find(|(_, served)| served.root.site.is_like(&site));
+        if let Some((&site, Served { lease, .. })) = known {
+            let lease = Arc::clone(lease);
+            return Ticket { site, lease };
+        }
+        let number = self.next_site;
+        self.next_site += 1;
+        let lease = Arc::new(());
+        let served = Served {
+            root: OpenRoot::new(site, self.now),
+            lease: Arc::clone(&lease),
+        };
+        self.sites.insert(number, served);
+        Ticket {
+            site: number,
+            lease,
+        }
+    }
+
+    /// Closes the sites that were retired and that nobody needs any more.
+    pub fn sweep(&mut self) {
+        let sites = &self.sites;
+        let is_needed = |number: &u32| {
+            let served = sites.get(number);
+            served.is_some_and(|served| Arc::strong_count(&served.lease) > 1)
+        };
+        let count = self.retired.len();
+        let (needed, gone): (Vec<u32>, Vec<u32>) =
+            self.retired.drain(..).partition(|number| is_needed(number));
+        self.retired = needed;
+        if self.retired.len() < count {
+            self.sites.retain(|number, _| !gone.contains(number));
+            self.forget(|number| !gone.contains(&number));
+        }
+    }
+
+    /// Forgets what was found in some sites.
+    fn forget(&mut self, is_kept: impl Fn(u32) -> bool) {
+        self.cache.retain(|key| is_kept(Key::site_of(key)));
+        self.roots.retain(is_kept);
     }
 
     /// Sets the bounds of the cache.
@@ -108,11 +205,15 @@ impl Store {
         found: &Arc<Found>,
         opened: Option<Arc<Site>>,
     ) -> Vec<Id> {
-        if let (Some(root), Some(site)) = (key.root(), opened) {
-            self.roots.insert(root, site, self.now);
-        }
         let waiting = self.asked.remove(key.bytes()).unwrap_or_default();
         self.asker_count -= waiting.len();
+        // Its site may have been closed meanwhile, if all who asked have gone away.
+        if !self.sites.contains_key(&key.site()) {
+            return waiting;
+        }
+        if let (Some(place), Some(site)) = (key.place(), opened) {
+            self.roots.insert(place, site, self.now);
+        }
         if found.is_lasting() {
             self.cache
                 .insert(key.into_bytes(), Arc::clone(found), self.now);
@@ -128,17 +229,38 @@ impl Store {
     /// The disk thread has looked where a root is; it is another one if its path names another
     /// directory now.
     pub fn handle_root_checked(&mut self, site: &Arc<Site>, replacement: &Option<Arc<Site>>) {
-        if self.main.handle_checked(site, replacement)
-            || self.roots.handle_checked(site, replacement)
-        {
-            self.cache.clear();
+        let replaced = self.sites.iter_mut().find_map(|(&number, served)| {
+            let is_it = served.root.handle_checked(site, replacement);
+            is_it.then_some(number)
+        });
+        if let Some(number) = replaced {
+            self.cache.retain(|key| Key::site_of(key) != number);
+        } else if let Some(place) = self.roots.handle_checked(site, replacement) {
+            self.cache.retain(|key| !key.starts_with(place));
         }
     }
 
-    /// What the kernel offers for these files.
+    /// What the kernel offers for the files of a site.
     #[must_use]
-    pub fn features(&self) -> file::Features {
-        self.main.site.features()
+    pub fn features(&self, site: u32) -> file::Features {
+        let (main, features) = self.main;
+        if site == main {
+            return features;
+        }
+        let served = self.sites.get(&site);
+        served.map_or(file::Features::NONE, |served| served.root.site.features())
+    }
+
+    /// The site of the default host.
+    #[must_use]
+    pub fn main_site(&self) -> u32 {
+        self.main.0
+    }
+
+    /// How many sites are open, those included that only requests still need.
+    #[must_use]
+    pub fn site_count(&self) -> usize {
+        self.sites.len()
     }
 
     /// Numbers for a status page.
@@ -158,6 +280,9 @@ impl Store {
 
     /// Asks the disk thread, which opens the root if that is not `site`.
     fn ask_disk(&mut self, site: Option<Arc<Site>>, key: Key, asker: Id) -> LookUp {
+        let Some(served) = self.sites.get(&key.site()) else {
+            return LookUp::Busy;
+        };
         if self.asker_count == ASKERS_MAX {
             return LookUp::Busy;
         }
@@ -168,8 +293,8 @@ impl Store {
         }
         let place = match (site, key.root()) {
             (Some(site), _) => Place::Open(site),
-            (None, None) => Place::Open(Arc::clone(&self.main.site)),
-            (None, Some(root)) => Place::Closed(Box::new(self.main.site.settings_of(root))),
+            (None, None) => Place::Open(Arc::clone(&served.root.site)),
+            (None, Some(root)) => Place::Closed(Box::new(served.root.site.settings_of(root))),
         };
         let bytes = key.bytes().into();
         if self.disk.submit(Job::Find { place, key }).is_err() {
@@ -181,69 +306,64 @@ impl Store {
     }
 
     /// A root that is open, seen from time to time whether it is still where it was.
-    fn open_root(&mut self, root: Option<&[u8]>) -> Option<Arc<Site>> {
-        let root = match root {
-            None => &mut self.main,
-            Some(path) => self.roots.get_mut(path)?,
+    fn open_root(&mut self, key: &Key) -> Option<Arc<Site>> {
+        let root = match key.place() {
+            None => &mut self.sites.get_mut(&key.site())?.root,
+            Some(place) => self.roots.get_mut(place)?,
         };
         root.check(&self.disk, self.now);
         Some(Arc::clone(&root.site))
     }
 
-    /// `key` is that of `root` and `path`.
-    fn look_up_by_key(
-        &mut self,
-        root: Option<&[u8]>,
-        path: &[u8],
-        key: &[u8],
-        accepted: &Accepted,
-        asker: Id,
-    ) -> LookUp {
-        let mut wanted = accepted.wanted();
-        if let Some(found) = self.cache.get(key, self.now) {
-            match found.choose(accepted) {
-                Some(LookUp::Found(file)) if !is_unchanged(&file) => {}
-                Some(answer) => {
-                    self.hits += 1;
-                    return answer;
-                }
-                // Clients differ in what they accept; what is remembered is to serve all of them.
-                None => wanted = CodingSet::ALL,
+    /// The answer that the cache has, or how many codings are wanted of one that it has not.
+    fn ask_cache(&mut self, key: &[u8], accepted: &Accepted) -> Result<LookUp, CodingSet> {
+        let Some(found) = self.cache.get(key, self.now) else {
+            return Err(accepted.wanted());
+        };
+        match found.choose(accepted) {
+            Some(LookUp::Found(file)) if !is_unchanged(&file) => Err(accepted.wanted()),
+            Some(answer) => {
+                self.hits += 1;
+                Ok(answer)
             }
+            // Clients differ in what they accept; what is remembered is to serve all of them.
+            None => Err(CodingSet::ALL),
         }
+    }
+
+    /// Looks on disk, if need be with its thread.
+    fn find(&mut self, key: Key, wanted: CodingSet, accepted: &Accepted, asker: Id) -> LookUp {
         self.misses += 1;
-        let Some(site) = self.open_root(root) else {
-            return self.ask_disk(None, Key::new(root, path), asker);
+        let Some(site) = self.open_root(&key) else {
+            return self.ask_disk(None, key, asker);
         };
         if wanted.is_empty()
-            && let Some(file) = self.cache.last_file(key)
-            && site.is_still_at(path, file)
+            && let Some(file) = self.cache.last_file(key.bytes())
+            && site.is_still_at(key.path(), file)
         {
             let file = Arc::clone(file);
             let found = Arc::new(Found::of_known(Arc::clone(&file)));
-            self.cache.insert(key.into(), found, self.now);
+            self.cache.insert(key.into_bytes(), found, self.now);
             return LookUp::Found(file);
         }
-        match site.find(path, wanted, Waiting::Never) {
+        match site.find(key.path(), wanted, Waiting::Never) {
             Some(found) => {
                 let answer = found.choose(accepted).unwrap_or(LookUp::Busy);
                 if found.is_lasting() {
-                    self.cache.insert(key.into(), Arc::new(found), self.now);
+                    self.cache
+                        .insert(key.into_bytes(), Arc::new(found), self.now);
                 }
                 answer
             }
-            None => self.ask_disk(Some(site), Key::new(root, path), asker),
+            None => self.ask_disk(Some(site), key, asker),
         }
     }
 }
 
 impl Files for Store {
-    fn root(&self) -> &[u8] {
-        self.main.site.root_path()
-    }
-
     fn look_up(
         &mut self,
+        site: u32,
         root: Option<&[u8]>,
         path: &[u8],
         accepted: &Accepted,
@@ -252,12 +372,18 @@ impl Files for Store {
         if let Some(found) = self.delivered.take() {
             return found.choose(accepted).unwrap_or(LookUp::Busy);
         }
-        match root {
-            None => self.look_up_by_key(None, path, path, accepted, asker),
-            Some(_) => {
-                let key = Key::new(root, path);
-                self.look_up_by_key(root, path, key.bytes(), accepted, asker)
-            }
+        let cached = if site == 0 && root.is_none() {
+            self.ask_cache(path, accepted)
+        } else {
+            let mut key = std::mem::take(&mut self.key);
+            Key::write(site, root, path, &mut key);
+            let cached = self.ask_cache(&key, accepted);
+            self.key = key;
+            cached
+        };
+        match cached {
+            Ok(answer) => answer,
+            Err(wanted) => self.find(Key::new(site, root, path), wanted, accepted, asker),
         }
     }
 }
@@ -287,4 +413,98 @@ fn now(file: &Representation) -> Option<(u64, Modified)> {
     };
     let (bytes, modified) = file::remembered(descriptor.as_fd())?;
     Some((bytes, site::modified(modified)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Status;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn store() -> Store {
+        let bounds = Bounds {
+            entries_max: 100,
+            bytes_max: 1 << 20,
+            descriptors_max: 8,
+            trust: Duration::from_secs(1),
+        };
+        Store::new(bounds, Disk::new(8, 8).unwrap(), 0)
+    }
+
+    fn site(root: &Path, index: &str) -> Arc<Site> {
+        let settings = Settings {
+            root: root.into(),
+            index_names: vec![index.into()],
+            small_bytes_max: 0,
+            mime: Vec::new(),
+            features: file::Features::ALL,
+        };
+        Arc::new(Site::open(settings).unwrap())
+    }
+
+    /// The disk thread has found that there is nothing at `/x` in a site.
+    fn find(store: &mut Store, site: u32, root: Option<&[u8]>) {
+        let found = Arc::new(Found {
+            outcome: Outcome::Missing(Status::NOT_FOUND),
+            variants: [const { Variant::Absent }; 3],
+        });
+        let opened = root.map(|_| Arc::clone(&store.sites.values().next().unwrap().root.site));
+        store.handle_found(Key::new(site, root, b"/x"), &found, opened);
+    }
+
+    #[test]
+    fn what_stays_keeps_what_is_known_of_it_and_what_goes_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| directory.path().join(name));
+        for root in [&a, &b] {
+            std::fs::create_dir(root).unwrap();
+        }
+        let entry_count = |store: &Store| store.figures().entry_count;
+        let mut store = store();
+        let first = store.install([site(&a, "i"), site(&b, "i"), site(&a, "j"), site(&a, "i")]);
+        let numbers = |tickets: &[Ticket]| tickets.iter().map(|it| it.site).collect::<Vec<_>>();
+        assert_eq!(numbers(&first), [0, 1, 2, 0]);
+        for number in 0..3 {
+            find(&mut store, number, None);
+            find(&mut store, number, Some(b"/other"));
+        }
+        assert_eq!((entry_count(&store), store.roots.len()), (6, 3));
+        let second = store.install([site(&b, "j"), site(&a, "i")]);
+        assert_eq!(numbers(&second), [3, 0]);
+        assert_eq!((entry_count(&store), store.roots.len()), (2, 1));
+        assert_eq!(store.main_site(), 3);
+        // Whoever still has the old ones goes on with them.
+        assert_eq!(store.site_count(), 4);
+        find(&mut store, 1, None);
+        assert_eq!(entry_count(&store), 3);
+        drop(first);
+        store.set_now(1);
+        assert_eq!((store.site_count(), entry_count(&store)), (2, 2));
+        // An answer that nobody waits for any more is no reason to remember it.
+        find(&mut store, 1, None);
+        assert_eq!(entry_count(&store), 2);
+        drop(second);
+        store.set_now(2);
+        assert_eq!(store.site_count(), 2, "they are in the configuration");
+    }
+
+    #[test]
+    fn a_root_that_has_been_replaced_is_another_site() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let mut store = store();
+        let before = store.install([site(&root, "i")]);
+        std::fs::rename(&root, directory.path().join("old")).unwrap();
+        std::fs::create_dir(&root).unwrap();
+        let after = store.install([site(&root, "i")]);
+        assert_eq!((before[0].site, after[0].site), (0, 1));
+        // One whose replacement has been seen already is not.
+        std::fs::rename(&root, directory.path().join("older")).unwrap();
+        std::fs::create_dir(&root).unwrap();
+        let seen = Arc::clone(&store.sites[&1].root.site);
+        store.handle_root_checked(&seen, &seen.replacement().map(Arc::new));
+        assert_eq!(store.install([site(&root, "i")])[0].site, 1);
+    }
 }

@@ -1,4 +1,4 @@
-//! The roots that are open: that of the site, and those that plugins have chosen beside it.
+//! The roots that are open: those of the sites, and those that plugins have chosen beside them.
 //!
 //! Opening a directory may wait, so the disk thread opens a further root when it is asked for the
 //! first file in it; here it is only remembered. At most [`ROOTS_MAX`] are; the one that has not
@@ -16,35 +16,69 @@ const ROOT_TRUST_MS: u64 = 1_000;
 /// serves at a time.
 const ROOTS_MAX: usize = 64;
 
-/// A root and a path beneath it, as one string: for the site's root the path alone, for another one
-/// the root before it, set off by bytes that neither has.
+/// A site, a root and a path beneath it, as one string: for the root of the first site, which is all
+/// that most servers ever have, the path alone; else site and root before it, set off by bytes that
+/// neither has.
 #[derive(Debug)]
 pub struct Key {
     bytes: Box<[u8]>,
     path_start: usize,
 }
 
+/// A zero and the number of the site.
+const SITE_BYTES: usize = 5;
+
 impl Key {
     /// The key of a path beneath a root; `None` is the site's.
     #[must_use]
-    pub fn new(root: Option<&[u8]>, path: &[u8]) -> Self {
-        let Some(root) = root else {
-            return Self {
-                bytes: path.into(),
-                path_start: 0,
-            };
-        };
+    pub fn new(site: u32, root: Option<&[u8]>, path: &[u8]) -> Self {
+        let mut bytes = Vec::new();
+        let path_start = Self::write(site, root, path, &mut bytes);
         Self {
-            bytes: [&b"\0"[..], root, b"\0", path].concat().into(),
-            path_start: root.len() + 2,
+            bytes: bytes.into(),
+            path_start,
         }
+    }
+
+    /// Writes the bytes of a key to where others were; returns where the path begins.
+    pub(super) fn write(site: u32, root: Option<&[u8]>, path: &[u8], bytes: &mut Vec<u8>) -> usize {
+        bytes.clear();
+        if site != 0 || root.is_some() {
+            bytes.push(0);
+            bytes.extend_from_slice(&site.to_ne_bytes());
+            bytes.extend_from_slice(root.unwrap_or_default());
+            bytes.push(0);
+        }
+        let path_start = bytes.len();
+        bytes.extend_from_slice(path);
+        path_start
+    }
+
+    /// The site that the bytes of a key name.
+    pub(super) fn site_of(bytes: &[u8]) -> u32 {
+        match bytes {
+            &[0, a, b, c, d, ..] => u32::from_ne_bytes([a, b, c, d]),
+            _ => 0,
+        }
+    }
+
+    /// The number of the site.
+    #[must_use]
+    pub fn site(&self) -> u32 {
+        Self::site_of(&self.bytes)
     }
 
     /// The root, unless it is the site's.
     #[must_use]
     pub fn root(&self) -> Option<&[u8]> {
         let end = self.path_start.checked_sub(1)?;
-        self.bytes.get(1..end)
+        let root = self.bytes.get(SITE_BYTES..end)?;
+        (!root.is_empty()).then_some(root)
+    }
+
+    /// Site and root, if the root is not the site's.
+    pub(super) fn place(&self) -> Option<&[u8]> {
+        self.root().map(|_| &self.bytes[..self.path_start])
     }
 
     /// The path.
@@ -114,7 +148,8 @@ impl OpenRoot {
     }
 }
 
-/// The further roots that are open.
+/// The further roots that are open, by [`Key::place`]: each is served as the site is that it was
+/// chosen in.
 #[derive(Debug, Default)]
 pub(super) struct Roots {
     open: HashMap<Box<[u8]>, OpenRoot>,
@@ -122,36 +157,48 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// A root by its path, if it is open.
-    pub(super) fn get_mut(&mut self, path: &[u8]) -> Option<&mut OpenRoot> {
+    /// A root, if it is open.
+    pub(super) fn get_mut(&mut self, place: &[u8]) -> Option<&mut OpenRoot> {
         self.look_ups += 1;
-        let root = self.open.get_mut(path)?;
+        let root = self.open.get_mut(place)?;
         root.used = self.look_ups;
         Some(root)
     }
 
     /// Remembers one that has been opened.
-    pub(super) fn insert(&mut self, path: &[u8], site: Arc<Site>, now: u64) {
-        if self.open.len() >= ROOTS_MAX && !self.open.contains_key(path) {
+    pub(super) fn insert(&mut self, place: &[u8], site: Arc<Site>, now: u64) {
+        if self.open.len() >= ROOTS_MAX && !self.open.contains_key(place) {
             let oldest = self.open.iter().min_by_key(|(_, root)| root.used);
-            if let Some(path) = oldest.map(|(path, _)| path.clone()) {
-                self.open.remove(&path);
+            if let Some(place) = oldest.map(|(place, _)| place.clone()) {
+                self.open.remove(&place);
             }
         }
         let mut root = OpenRoot::new(site, now);
         root.used = self.look_ups;
-        self.open.insert(path.into(), root);
+        self.open.insert(place.into(), root);
     }
 
-    /// As [`OpenRoot::handle_checked`], for whichever it is.
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Closes those of some sites.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(u32) -> bool) {
+        self.open.retain(|place, _| is_kept(Key::site_of(place)));
+    }
+
+    /// As [`OpenRoot::handle_checked`], for whichever it is; returns which one is another now.
     pub(super) fn handle_checked(
         &mut self,
         site: &Arc<Site>,
         replacement: &Option<Arc<Site>>,
-    ) -> bool {
-        self.open
-            .values_mut()
-            .any(|root| root.handle_checked(site, replacement))
+    ) -> Option<&[u8]> {
+        self.open.iter_mut().find_map(|(place, root)| {
+            let is_it = root.handle_checked(site, replacement);
+            is_it.then_some(&**place)
+        })
     }
 }
 
@@ -173,13 +220,21 @@ mod tests {
     }
 
     #[test]
-    fn a_key_keeps_roots_apart() {
-        let own = Key::new(None, b"/a/b");
-        assert_eq!((own.root(), own.path()), (None, &b"/a/b"[..]));
-        let other = Key::new(Some(b"/a"), b"/b");
-        assert_eq!((other.root(), other.path()), (Some(&b"/a"[..]), &b"/b"[..]));
-        assert_ne!(own.bytes(), other.bytes());
-        assert_ne!(Key::new(Some(b"/a/b"), b"/").bytes(), other.bytes());
+    fn a_key_keeps_sites_and_roots_apart() {
+        let mut seen = std::collections::HashSet::new();
+        for site in [0, 1, 256, u32::MAX] {
+            for root in [None, Some(&b"/a"[..]), Some(b"/a/b")] {
+                for path in [&b"/"[..], b"/b", b"/a/b"] {
+                    let key = Key::new(site, root, path);
+                    assert_eq!((key.site(), key.root(), key.path()), (site, root, path));
+                    assert_eq!(Key::site_of(key.bytes()), site);
+                    assert_eq!(key.place().is_some(), root.is_some());
+                    assert!(key.bytes().starts_with(key.place().unwrap_or_default()));
+                    assert!(seen.insert(key.into_bytes()));
+                }
+            }
+        }
+        assert_eq!(Key::new(0, None, b"/a").bytes(), b"/a", "it costs nothing");
     }
 
     #[test]

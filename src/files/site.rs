@@ -4,10 +4,11 @@
 //! is the only place that decides what is hidden, what is an index, and which file is the
 //! precompressed sibling of which.
 
-use crate::handler::{LookUp, mime};
-use crate::http::Status;
+use crate::handler::LookUp;
+use crate::handler::mime::{self, Types};
 use crate::http::negotiate::{Accepted, Coding, CodingSet};
 use crate::http::representation::{Content, Identity, Modified, Representation};
+use crate::http::{MediaType, Status};
 use crate::sys::file::{self, Features, Kind, Meta, Moment, Opened, Refusal, Root, Waiting};
 use std::ffi::OsStr;
 use std::io;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How a site is served.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The directory.
     pub root: PathBuf,
@@ -38,6 +39,7 @@ pub struct Site {
     /// Its absolute path.
     root_path: Box<[u8]>,
     settings: Settings,
+    types: Types,
 }
 
 /// What a path stands for, in all codings that were looked for.
@@ -88,7 +90,7 @@ impl Found {
     #[must_use]
     pub fn of_known(file: Arc<Representation>) -> Self {
         let mut found = Self::without_variants(Outcome::File(Arc::clone(&file)));
-        if mime::is_compressible(file.content_type) {
+        if mime::is_compressible(&file.content_type) {
             found.variants = [const { Variant::Unknown }; Coding::ALL.len()];
         }
         found
@@ -180,8 +182,21 @@ impl Site {
         Ok(Self {
             root,
             root_path,
+            types: Types::new(&settings.mime),
             settings,
         })
+    }
+
+    /// Whether another one serves the same directory in the same way.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.settings == other.settings && self.root.is_same(&other.root)
+    }
+
+    /// How it is served.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The absolute path of the root.
@@ -259,15 +274,16 @@ impl Site {
             }
             Kind::Directory | Kind::Special => return Err(Refusal::Missing),
         }
-        let content_type = mime::of(&name);
-        let is_negotiated = mime::is_compressible(content_type);
+        let content_type = self.types.of(&name);
+        let is_negotiated = mime::is_compressible(&content_type);
         let modified = opened.meta.modified;
-        let file = self.representation(opened, content_type, None, is_negotiated, waiting)?;
+        let own_type = content_type.clone();
+        let file = self.representation(opened, own_type, None, is_negotiated, waiting)?;
         let mut found = Found::without_variants(Outcome::File(Arc::new(file)));
         if is_negotiated {
             for (coding, variant) in Coding::ALL.into_iter().zip(&mut found.variants) {
                 *variant = if wanted.contains(coding) {
-                    self.variant(&name, coding, modified, content_type, waiting)?
+                    self.variant(&name, coding, modified, &content_type, waiting)?
                 } else {
                     Variant::Unknown
                 };
@@ -302,7 +318,7 @@ impl Site {
         name: &[u8],
         coding: Coding,
         original: Moment,
-        content_type: &'static str,
+        content_type: &MediaType,
         waiting: Waiting,
     ) -> Result<Variant, Refusal> {
         let name = [name, coding.suffix().as_bytes()].concat();
@@ -316,6 +332,7 @@ impl Site {
         if opened.meta.kind != Kind::Regular || !is_fresh {
             return Ok(Variant::Absent);
         }
+        let content_type = content_type.clone();
         let variant = self.representation(opened, content_type, Some(coding), true, waiting)?;
         Ok(Variant::Present(Arc::new(variant)))
     }
@@ -323,7 +340,7 @@ impl Site {
     fn representation(
         &self,
         opened: Opened,
-        content_type: &'static str,
+        content_type: MediaType,
         coding: Option<Coding>,
         is_negotiated: bool,
         waiting: Waiting,

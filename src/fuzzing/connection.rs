@@ -6,17 +6,19 @@
 //! connection is left alone.
 
 use super::script::Script;
-use super::{Input, responses};
+use super::{Input, responses, rules};
 use crate::conn::{Append, BodyBounds, Connection, End, Hooks, Limits, Piece, State, Why};
 use crate::http::Status;
 use crate::http::negotiate::Coding;
 use crate::http::parse::Bounds;
+use crate::policy::Policy;
 use crate::testing::{Memory, Peer};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Whether there are plugins, how the client behaves at last, then operations.
+/// Whether there are plugins, how the client behaves at last, whether there are hosts with rules of
+/// their own and whether they are replaced all the time, then operations.
 ///
 /// After each operation the connection holds no more than its bounds allow and waits for a time
 /// that comes. In the end it has closed in a bounded time and told every plugin once, and what
@@ -25,9 +27,13 @@ pub fn connection(data: &[u8]) {
     let mut input = Input(data);
     let settings = input.byte();
     let mut run = Run::new(Script::new(settings & 1 != 0));
-    for _ in 0..OPERATIONS_MAX {
+    let (has_rules, are_replaced) = (settings & 8 != 0, settings & 16 != 0);
+    for number in 0..OPERATIONS_MAX {
         if input.is_empty() || run.is_over() {
             break;
+        }
+        if has_rules && (number == 0 || are_replaced) {
+            run.peer.policy = run.policies[number % 2].clone();
         }
         run.operate(&mut input);
         run.settle();
@@ -125,6 +131,7 @@ fn files() -> Memory {
 /// The connection under test and the world around it.
 struct Run {
     peer: Peer<Script>,
+    policies: [Policy; 2],
     output: Vec<u8>,
     /// Whether the client has shut its sending side.
     has_ended: bool,
@@ -149,6 +156,7 @@ impl Run {
         let null = std::fs::File::open("/dev/null").expect("every system has it");
         Self {
             peer: Peer::new(files(), script, LIMITS),
+            policies: rules::policies(),
             output: Vec::new(),
             has_ended: false,
             last_byte: 0,
@@ -388,6 +396,11 @@ impl Run {
         }
         assert!(self.is_over(), "still {:?}", self.peer.state());
         assert!(self.peer.connection.piece().is_none());
+        self.peer.policy = Policy::default();
+        for policy in &self.policies {
+            let holders = Arc::strong_count(&policy.hosts.default);
+            assert_eq!(holders, 1, "an exchange that is over keeps its host");
+        }
         let hooks = &self.peer.hooks;
         assert!(!hooks.is_heard, "an exchange was not reset");
         let is_cut = self.is_cut || hooks.has_cut;

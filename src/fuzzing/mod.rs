@@ -12,6 +12,7 @@ mod elf;
 mod message;
 mod plugin_config;
 mod responses;
+mod rules;
 mod script;
 mod selection;
 

@@ -8,14 +8,55 @@
 //!
 //! Invariant: the table is sorted, unique and lowercase, which a test holds and the search needs.
 
-/// The media type for a path by the last suffix of its last segment, in any case (RFC 9110 §8.3).
+use crate::http::MediaType;
+use std::sync::Arc;
+
+/// The types of a site: those that the operator has added, over the built-in ones.
+#[derive(Debug, Default)]
+pub struct Types {
+    /// Suffixes with their dot, in lower case, the longest first; and their types.
+    own: Vec<(Box<[u8]>, Arc<str>)>,
+}
+
+impl Types {
+    /// The types with these additions: suffixes without the dot, and their types. A suffix may have a
+    /// dot of its own, `tar.gz`; of two that fit a name the longer one counts, of two equal ones the
+    /// last.
+    #[must_use]
+    pub fn new(additions: &[(String, String)]) -> Self {
+        let own = additions.iter().rev().map(|(suffix, media_type)| {
+            let suffix = format!(".{}", suffix.to_ascii_lowercase());
+            (suffix.into_bytes().into(), media_type.as_str().into())
+        });
+        let mut own: Vec<(Box<[u8]>, Arc<str>)> = own.collect();
+        own.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+        Self { own }
+    }
+
+    /// The media type of a file by its path.
+    #[must_use]
+    pub fn of(&self, path: &[u8]) -> MediaType {
+        let own = self.own.iter().find(|(suffix, _)| {
+            let start = path.len().checked_sub(suffix.len());
+            start.is_some_and(|start| path[start..].eq_ignore_ascii_case(suffix))
+        });
+        match own {
+            Some((_, media_type)) => MediaType::Own(Arc::clone(media_type)),
+            None => MediaType::Known(of(path)),
+        }
+    }
+}
+
+/// The built-in media type for a path by the last suffix of its last segment, in any case
+/// (RFC 9110 §8.3).
 ///
 /// What is unknown is `application/octet-stream`, which browsers save and do not interpret.
-pub fn of(path: &[u8]) -> &'static str {
-    suffix(path)
-        .and_then(look_up)
-        .unwrap_or("application/octet-stream")
+pub fn of(path: &[u8]) -> &'static &'static str {
+    suffix(path).and_then(look_up).unwrap_or(&UNKNOWN)
 }
+
+/// What says nothing about its content.
+static UNKNOWN: &str = "application/octet-stream";
 
 /// Whether files of this type shrink when they are compressed, so that precompressed siblings are
 /// looked for and responses vary by Accept-Encoding. Pictures, sound, video, archives and WOFF
@@ -54,7 +95,7 @@ fn suffix(path: &[u8]) -> Option<&[u8]> {
     (tail[at] == b'.').then_some(&tail[at + 1..])
 }
 
-fn look_up(suffix: &[u8]) -> Option<&'static str> {
+fn look_up(suffix: &[u8]) -> Option<&'static &'static str> {
     let mut buffer = [0; SUFFIX_BYTES_MAX];
     let lowercase = buffer.get_mut(..suffix.len())?;
     lowercase.copy_from_slice(suffix);
@@ -63,7 +104,7 @@ fn look_up(suffix: &[u8]) -> Option<&'static str> {
     let index = TYPES
         .binary_search_by(|(known, _)| known.bytes().cmp(lowercase.iter().copied()))
         .ok()?;
-    Some(TYPES[index].1)
+    Some(&TYPES[index].1)
 }
 
 /// The longest suffix of the table.
@@ -264,7 +305,7 @@ mod tests {
                 format!("/a.b/c.{suffix}"),
                 format!("/{}", format!("X.{suffix}").to_uppercase()),
             ] {
-                assert_eq!(of(path.as_bytes()), *media_type, "{path}");
+                assert_eq!(*of(path.as_bytes()), *media_type, "{path}");
             }
         }
     }
@@ -293,9 +334,35 @@ mod tests {
             ("/a.webmanifestx", OCTETS),
             ("/a.webmanifestwebmanifest", OCTETS),
         ] {
-            assert_eq!(of(path.as_bytes()), expected, "{path}");
+            assert_eq!(*of(path.as_bytes()), expected, "{path}");
         }
-        assert_eq!(of(b"/\xff.\xff"), OCTETS);
+        assert_eq!(*of(b"/\xff.\xff"), OCTETS);
+    }
+
+    #[test]
+    fn additions_go_over_the_table() {
+        let types = Types::new(&[
+            ("html".into(), "text/html; charset=iso-8859-1".into()),
+            ("gz".into(), "a/gz".into()),
+            ("tar.gz".into(), "a/tar".into()),
+            ("a-long-suffix-of-mine".into(), "a/first".into()),
+            ("a-long-suffix-of-mine".into(), "a/long".into()),
+        ]);
+        for (path, expected) in [
+            ("/x.html", "text/html; charset=iso-8859-1"),
+            ("/X.HTML", "text/html; charset=iso-8859-1"),
+            ("/x.htm", "text/html; charset=utf-8"),
+            ("/x.gz", "a/gz"),
+            ("/x.tar.gz", "a/tar"),
+            ("/tar.gz", "a/gz"),
+            ("/.gz", "a/gz"),
+            ("/gz", OCTETS),
+            ("/x.a-long-suffix-of-mine", "a/long"),
+            ("/x.css", "text/css; charset=utf-8"),
+            ("", OCTETS),
+        ] {
+            assert_eq!(&*types.of(path.as_bytes()), expected, "{path}");
+        }
     }
 
     const OCTETS: &str = "application/octet-stream";
@@ -320,12 +387,12 @@ mod tests {
             back in "[.a/]{0,2}",
         ) {
             let path = format!("{front}.{}{back}", TYPES[index.index(TYPES.len())].0);
-            prop_assert_eq!(of(path.as_bytes()), of_naively(path.as_bytes()));
+            prop_assert_eq!(*of(path.as_bytes()), of_naively(path.as_bytes()));
         }
 
         #[test]
         fn any_bytes_have_a_type(path in prop::collection::vec(any::<u8>(), 0..32)) {
-            prop_assert_eq!(of(&path), of_naively(&path));
+            prop_assert_eq!(*of(&path), of_naively(&path));
         }
     }
 }

@@ -16,14 +16,13 @@ use std::sync::Arc;
 
 /// Those who know which files there are: the cache with the disk behind it, or a simulation.
 pub trait Files {
-    /// The absolute path of the site's root.
-    fn root(&self) -> &[u8];
-
     /// What a clean path beneath a root stands for, in the content coding that the client likes
-    /// best. `root` is an absolute path; `None` is the site's root.
+    /// best. `site` is the number of a host's site; `root` is an absolute path beside it that is served
+    /// in the same way, `None` the site's own.
     /// After [`LookUp::Pending`], `asker` is woken and the same call is made again.
     fn look_up(
         &mut self,
+        site: u32,
         root: Option<&[u8]>,
         path: &[u8],
         accepted: &Accepted,

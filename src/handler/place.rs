@@ -11,19 +11,19 @@ use std::borrow::Cow;
 /// A root and a clean path beneath it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place<'a> {
-    /// An absolute path; `None` is the site's root.
+    /// An absolute path; `None` is that of the host's site.
     pub(super) root: Option<Cow<'a, [u8]>>,
     pub(super) path: Cow<'a, [u8]>,
 }
 
 impl<'a> Place<'a> {
     /// Where an exchange's file is; `None` if a plugin has named one that is outside of the root.
-    pub(super) fn of(exchange: &'a Exchange, site_root: &[u8]) -> Option<Self> {
+    pub(super) fn of(exchange: &'a Exchange) -> Option<Self> {
         let path = Cow::Borrowed(&exchange.path[..]);
         if exchange.docroot.is_none() && exchange.physical.is_none() {
             return Some(Self { root: None, path });
         }
-        let site_root = clean_root(site_root);
+        let site_root = clean_root(exchange.site_root());
         let root = exchange.docroot.as_deref().map(clean_root);
         let root = root.filter(|root| *root != site_root);
         let path = match &exchange.physical {
@@ -62,6 +62,8 @@ fn beneath(root: &[u8], physical: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Host;
+    use std::sync::Arc;
 
     fn place(docroot: Option<&str>, physical: Option<&str>) -> Option<(Option<String>, String)> {
         let mut exchange = Exchange::default();
@@ -69,7 +71,12 @@ mod tests {
         exchange.docroot = docroot.map(Into::into);
         exchange.physical = physical.map(Into::into);
         let text = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).unwrap();
-        let Place { root, path } = Place::of(&exchange, b"/srv/www")?;
+        let host = Host {
+            root: b"/srv/www"[..].into(),
+            ..Host::default()
+        };
+        exchange.host = Some(Arc::new(host));
+        let Place { root, path } = Place::of(&exchange)?;
         Some((root.map(text), text(path)))
     }
 

@@ -71,12 +71,14 @@ impl<F: Files> Handler for Static<F> {
 impl<F: Files> Static<F> {
     /// What the request's path, or the place that a plugin has chosen for it, stands for.
     fn find(&mut self, exchange: &Exchange, asker: Id) -> LookUp {
-        let Some(Place { root, path }) = Place::of(exchange, self.files.root()) else {
+        let Some(Place { root, path }) = Place::of(exchange) else {
             return LookUp::Missing(Status::FORBIDDEN);
         };
         let accepted = exchange.request.field(Known::AcceptEncoding);
         let accepted = negotiate::parse(accepted.as_deref());
-        let mut look_up = |path: &[u8]| self.files.look_up(root.as_deref(), path, &accepted, asker);
+        let (files, site) = (&mut self.files, exchange.site());
+        let mut look_up =
+            |path: &[u8]| files.look_up(site, root.as_deref(), path, &accepted, asker);
         match look_up(&path) {
             // The client has named a directory properly; the plugin has left the slash out.
             LookUp::Directory if exchange.path.ends_with(b"/") => {

@@ -127,6 +127,15 @@ fn split_record(records: &[u8]) -> Option<(Record<'_>, &[u8])> {
     Some((Record { kind, name, line }, rest))
 }
 
+/// Whether one of complete field lines has a name.
+pub(super) fn has_line(fields: &[u8], wanted: &[u8]) -> bool {
+    let mut lines = fields.split_inclusive(|&byte| byte == b'\n');
+    lines.any(|line| {
+        let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+        name.eq_ignore_ascii_case(wanted)
+    })
+}
+
 /// Appends those of complete field lines whose names are wanted.
 pub(super) fn append_lines(fields: &[u8], out: &mut Vec<u8>, is_wanted: impl Fn(&[u8]) -> bool) {
     for line in fields.split_inclusive(|&byte| byte == b'\n') {

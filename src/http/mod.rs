@@ -35,7 +35,7 @@ pub mod target;
 pub use amendments::Amendments;
 pub use error::Error;
 pub use fields::{Known, Span};
-pub use representation::{Content, Representation};
+pub use representation::{Content, MediaType, Representation};
 pub use request::{Method, Request, Version};
 pub use response::{Body, Response, SharedBytes};
 pub use status::Status;

@@ -7,8 +7,31 @@
 use super::date;
 use super::encode::push_number;
 use super::negotiate::Coding;
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+
+/// A media type, as small as a reference to its text. It says what it dereferences to.
+#[derive(Clone, Debug)]
+pub enum MediaType {
+    /// One of the built-in table.
+    Known(&'static &'static str),
+    /// One that an operator has added.
+    Own(Arc<str>),
+}
+
+impl Deref for MediaType {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Known(text) => text,
+            Self::Own(text) => text,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<MediaType>() == size_of::<&str>());
 
 /// Where the bytes are.
 #[derive(Debug)]
@@ -51,7 +74,7 @@ pub struct Representation {
     /// The content.
     pub content: Content,
     /// The media type.
-    pub content_type: &'static str,
+    pub content_type: MediaType,
     /// The entity tag, quotes included.
     etag: Box<[u8]>,
     /// The field lines that every response with this representation carries.
@@ -67,7 +90,7 @@ impl Representation {
     pub fn new(
         identity: Identity,
         content: Content,
-        content_type: &'static str,
+        content_type: MediaType,
         coding: Option<Coding>,
         is_negotiated: bool,
     ) -> Self {
@@ -193,7 +216,8 @@ mod tests {
 
     fn memory(identity: Identity, coding: Option<Coding>) -> Representation {
         let content = Content::Memory(Box::from(&b"hi"[..]));
-        Representation::new(identity, content, "text/plain", coding, coding.is_some())
+        let media_type = MediaType::Known(&"text/plain");
+        Representation::new(identity, content, media_type, coding, coding.is_some())
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Framing and connection fields are not set here: `encode` derives them from the body and from
 //! what the connection decided, so that a handler or a plugin cannot contradict them.
 
-use super::amendments::append_lines;
+use super::amendments::{append_lines, has_line};
 use super::range::Part;
 use super::representation::{Content, Representation};
 use super::status::{ERROR_PAGE_TYPE, Status, error_page};
@@ -43,6 +43,8 @@ pub struct Response {
     fields: Vec<u8>,
     /// The body.
     pub body: Body,
+    /// Whether the body is the page of an error that nobody else has made.
+    is_page: bool,
 }
 
 impl Default for Response {
@@ -52,6 +54,7 @@ impl Default for Response {
             is_status_set: false,
             fields: Vec::new(),
             body: Body::Empty,
+            is_page: false,
         }
     }
 }
@@ -63,6 +66,7 @@ impl Response {
         self.is_status_set = false;
         self.fields.clear();
         self.body = Body::Empty;
+        self.is_page = false;
     }
 
     /// Chooses the status, which alone makes a response.
@@ -93,11 +97,20 @@ impl Response {
 
     /// There is no such field; names compare without case.
     pub fn remove_field(&mut self, name: &[u8]) {
+        if !self.has_field(name) {
+            return;
+        }
         let mut kept = Vec::with_capacity(self.fields.len());
         append_lines(&self.fields, &mut kept, |other| {
             !other.eq_ignore_ascii_case(name)
         });
         self.fields = kept;
+    }
+
+    /// Whether there is such a field; names compare without case.
+    #[must_use]
+    pub fn has_field(&self, name: &[u8]) -> bool {
+        has_line(&self.fields, name)
     }
 
     /// Adds a field line. Neither part may hold CR, LF or NUL.
@@ -164,6 +177,20 @@ impl Response {
         self.push_field("Content-Type", ERROR_PAGE_TYPE.as_bytes());
         self.push_field("X-Content-Type-Options", b"nosniff");
         self.body = Body::Bytes(page);
+        self.is_page = true;
+    }
+
+    /// Whether the body is the page of [`Self::set_page`].
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        self.is_page
+    }
+
+    /// Gets another page in the place of that one.
+    pub fn replace_page(&mut self, content_type: &[u8], page: Rc<dyn SharedBytes>) {
+        debug_assert!(self.is_page, "what somebody else has made is not replaced");
+        self.set_field(b"Content-Type", content_type);
+        self.body = Body::Shared(page);
     }
 }
 
@@ -177,7 +204,7 @@ impl Body {
             Self::Shared(bytes) => AsRef::<[u8]>::as_ref(&**bytes).len() as u64,
             Self::File(_, part) => part.map_or(0, |part| part.len()),
             Self::Parts(file, parts, boundary) => {
-                super::range::multipart_bytes(boundary, file.content_type, parts, file.bytes())
+                super::range::multipart_bytes(boundary, &file.content_type, parts, file.bytes())
             }
         }
     }

@@ -260,6 +260,13 @@ pub fn encode_query(query: &[u8], out: &mut Vec<u8>) {
     encode(query, is_kept, out);
 }
 
+/// Appends a URI reference that an operator has written, with the bytes encoded that no URI has
+/// (RFC 3986 §2); what is encoded already stays.
+pub fn encode_reference(reference: &[u8], out: &mut Vec<u8>) {
+    let is_kept = |byte| is(byte, KEPT) || matches!(byte, b'?' | b'%' | b'#' | b'[' | b']');
+    encode(reference, is_kept, out);
+}
+
 fn encode(bytes: &[u8], is_kept: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut rest = bytes;

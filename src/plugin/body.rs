@@ -7,7 +7,7 @@ use crate::http::body::Framing;
 use crate::http::fields::is_token;
 use crate::http::range::Part;
 use crate::http::representation::{Identity, Modified};
-use crate::http::{Body, Content, Representation};
+use crate::http::{Body, Content, MediaType, Representation};
 use crate::sys::abi::{AGAIN, INVALID, Lent, Rc as Code};
 use crate::sys::file::{self, Kind, Moment};
 use crate::sys::spool;
@@ -84,7 +84,7 @@ pub(super) fn of_file(file: OwnedFd, offset: u64, bytes: u64) -> Result<Body, Ow
         changed: modified(meta.changed),
     };
     let content = Content::Descriptor(Arc::new(file));
-    let file = Representation::new(identity, content, "", None, false);
+    let file = Representation::new(identity, content, MediaType::Known(&""), None, false);
     let part = bytes.checked_sub(1).map(|last| Part {
         first: offset,
         last: offset + last,

@@ -62,6 +62,9 @@ pub fn load(prepared: Arc<Prepared>, name: &str) -> Result<Library, Refusal> {
     }
 }
 
+/// The version of the interface for plugins: major and minor.
+pub const ABI: (u16, u16) = (abi::MAJOR, abi::MINOR);
+
 /// Whether this server can work with what a library says of itself.
 fn accept(found: &dl::Description, entry: Entry, name: &str) -> Result<(), String> {
     let plugin = &found.plugin;

@@ -61,7 +61,6 @@ use reload::Reload;
 use runtime::Runtime;
 use std::fmt;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -152,18 +151,17 @@ pub struct Plugins {
 const RESUMPTIONS_MAX: usize = 64;
 
 impl Plugins {
-    /// Loads the plugins of the list at `list`. `root` is the site's, `left_out` those that have
-    /// killed the server too often.
+    /// Loads the plugins of the list at `list`. `left_out` are those that have killed the server too
+    /// often.
     ///
     /// # Errors
     /// What could not be loaded, where it stands, and why; unless plugins are optional.
     pub fn start(
         list: PathBuf,
-        root: &Path,
         settings: PluginSettings,
         left_out: Vec<LeftOut>,
     ) -> Result<Self, String> {
-        let mut runtime = runtime(root)?;
+        let mut runtime = runtime()?;
         let is_optional = settings.is_optional;
         let list = Wanted::List(absolute(&list));
         let mut reload = Reload::new(list, settings, left_out, clock::monotonic_ms());
@@ -192,11 +190,10 @@ impl Plugins {
     /// It could not be loaded, and why.
     pub fn try_out(
         file: &Path,
-        root: &Path,
         settings: PluginSettings,
         bench: Rc<Bench>,
     ) -> Result<Self, String> {
-        let mut runtime = runtime(root)?;
+        let mut runtime = runtime()?;
         runtime.bench = Some(bench);
         let name = check::name_of(file).map_err(|refusal| refusal.to_string())?;
         let file = absolute(file);
@@ -212,10 +209,8 @@ impl Plugins {
     }
 }
 
-fn runtime(root: &Path) -> Result<Runtime, String> {
-    let mut runtime = Runtime::new().map_err(|error| format!("cannot make an eventfd: {error}"))?;
-    runtime.root = absolute(root).as_os_str().as_bytes().into();
-    Ok(runtime)
+fn runtime() -> Result<Runtime, String> {
+    Runtime::new().map_err(|error| format!("cannot make an eventfd: {error}"))
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -38,8 +38,6 @@ pub(super) struct Runtime {
     pub(super) outside: Arc<Outside>,
     pub(super) registrar: Option<Registrar>,
     pub(super) keys: Keys,
-    /// The absolute path of the site's root.
-    pub(super) root: Box<[u8]>,
     pub(super) now: u64,
     pub(super) current: Rc<Generation>,
     pub(super) requests: Requests,
@@ -84,7 +82,6 @@ impl Runtime {
             jobs: Jobs::new(Arc::clone(&outside)),
             outside,
             registrar: None,
-            root: Box::default(),
             keys: Keys {
                 outside: 0,
                 list: 0,

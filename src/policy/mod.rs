@@ -4,6 +4,7 @@
 //! Pure: no file, no socket, no clock. A [`Policy`] does not change; a reload makes another one, and
 //! an exchange keeps the [`Host`] that it began with.
 
+mod fields;
 mod forwarded;
 mod host;
 mod network;
@@ -13,7 +14,7 @@ pub mod proxy_header;
 pub use forwarded::{ForwardedField, Peer, Trusted};
 pub use host::{Host, HostName, Hosts};
 pub use network::{Network, NetworkError, Proxy};
-pub use paths::{ErrorPage, Field, FieldRule, PathPattern, Redirect};
+pub use paths::{ErrorPage, Field, FieldRule, PathPattern, Redirect, is_redirect_target};
 
 /// All that holds for requests at the moment.
 #[derive(Clone, Debug, Default)]

@@ -25,10 +25,6 @@ pub(super) struct Door {
     pub(super) is_ready: bool,
 }
 
-/// How many listeners there may be: half of what there are keys for, so that all of them can be
-/// exchanged for others at once.
-pub const LISTENERS_MAX: usize = (key::SLOTS - key::DOORS) / 2;
-
 /// How many connections are taken from a queue before it is closed. More than a backlog need not
 /// be.
 const LAST_ACCEPTS_MAX: usize = 4096;

@@ -116,7 +116,8 @@ impl Slot {
 
     fn send(&mut self, id: Id, tools: &mut Tools<'_>) -> io::Result<()> {
         while self.is_writable && !self.connection.is_loading() && tools.budget > 0 {
-            let features = tools.core.handler.files.features();
+            let files = &tools.core.handler.files;
+            let features = files.features(self.connection.site());
             let Some(sent) = self.send_piece(features)? else {
                 break;
             };

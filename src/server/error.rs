@@ -1,5 +1,6 @@
 //! Why a server could not be started: what was being done, to what, and how to mend it.
 
+use super::hosts::PageFault;
 use crate::sys::socket::Address;
 use std::fmt;
 use std::io;
@@ -10,6 +11,10 @@ use std::path::PathBuf;
 pub enum Error {
     /// The root cannot be opened.
     Root(PathBuf, io::Error),
+    /// An error page cannot be used.
+    Page(PathBuf, PageFault),
+    /// Two hosts have the same name.
+    HostTwice(String),
     /// An address cannot be listened on.
     Listen(Address, io::Error),
     /// An address cannot be listened on while this server still listens on the other.
@@ -41,6 +46,15 @@ impl fmt::Display for Error {
                 f,
                 "cannot listen on {address} while this server listens on {other}; take {other} away with one reload and add {address} with the next, or restart"
             ),
+            Self::Page(path, fault) => {
+                write!(f, "cannot use the error page {}: {fault}", path.display())
+            }
+            Self::HostTwice(name) => {
+                write!(
+                    f,
+                    "two hosts have the name {name}; take it from one of them"
+                )
+            }
             Self::Plugins(why) => f.write_str(why),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;

@@ -217,7 +217,7 @@ impl Server {
 
     /// Moves one piece to the reply, or has the disk bring it; false if it cannot be had.
     fn take_piece(&mut self, inner: &mut Inner) -> bool {
-        let features = self.core.handler.files.features();
+        let features = self.core.handler.files.features(inner.connection.site());
         let count = match inner.connection.piece() {
             None => return true,
             // What a plugin lends is one piece, however long.

@@ -10,6 +10,7 @@ mod drive;
 mod error;
 mod events;
 mod figures;
+pub mod hosts;
 mod inner;
 mod ledger;
 mod orders;
@@ -20,17 +21,16 @@ mod slots;
 mod tend;
 mod upgrade;
 
-pub use doors::LISTENERS_MAX;
 pub use error::Error;
 pub use reload::Source;
 pub use service::Service;
 pub use upgrade::Heirloom;
 
-use crate::config::{Config, Turn};
+use crate::config::{Config, LISTENERS_MAX, Turn};
 use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::control::Desk;
 use crate::disk::{Disk, Worker};
-use crate::files::{self, Site, Store};
+use crate::files::{self, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
 use crate::log::Log;
@@ -78,7 +78,7 @@ mod key {
     pub(super) const SUCCESSOR: usize = CLIENTS + CLIENTS_MAX;
     pub(super) const DOORS: usize = SUCCESSOR + 1;
     /// There are at most as many listeners as fit between.
-    pub(super) const SLOTS: usize = 256;
+    pub(super) const SLOTS: usize = 512;
     /// What plugins watch. Slot numbers never get that far.
     pub(super) const RESOURCES: usize = 1 << 30;
 }
@@ -96,6 +96,11 @@ mod special {
     /// A sign of life is due.
     pub(super) const WATCHDOG: u32 = u32::MAX - 4;
 }
+
+const _: () = assert!(
+    2 * LISTENERS_MAX <= key::SLOTS - key::DOORS,
+    "all listeners that can be set can be exchanged for others at once"
+);
 
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
 /// listeners, root, the files that are open for a moment.
@@ -202,7 +207,7 @@ impl Server {
         Self::start_with(Self::bind(&config)?, config, hooks, signals)
     }
 
-    /// Opens the root and starts the disk thread. `signals` come through the loop.
+    /// Opens the roots and starts the disk thread. `signals` come through the loop.
     ///
     /// # Errors
     /// Something of that is not possible; nothing is left behind.
@@ -213,8 +218,8 @@ impl Server {
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
         let reloading = Reloading::new(config.clone());
+        let hosts = hosts::prepare(&config)?;
         let Config {
-            site,
             mut cache,
             limits,
             mut turn,
@@ -223,8 +228,6 @@ impl Server {
             ..
         } = config;
         fit_descriptors(&mut turn, &mut cache);
-        let root = site.root.clone();
-        let site = Site::open(site).map_err(|error| Error::Root(root, error))?;
         let system = |what| move |error| Error::System(what, error);
         let poll = Poll::new().map_err(system("cannot make an epoll instance"))?;
         let disk = Disk::new(turn.disk_jobs_max, turn.connections_max)
@@ -247,7 +250,21 @@ impl Server {
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
         let now = clock::monotonic_ms();
-        let files = Store::new(Arc::new(site), cache, Arc::clone(&disk), now);
+        let files = Store::new(cache, Arc::clone(&disk), now);
+        let mut core = Core {
+            limits,
+            hooks,
+            handler: Static { files },
+            pool: Pool::default(),
+            stamp: Stamp::new(clock::unix_secs()),
+            now,
+            policy: Policy::default(),
+            journal: NoJournal,
+            ledger: Ledger::new(turn.buffer_bytes_max),
+            is_draining: false,
+            traffic: Traffic::default(),
+        };
+        core.set_hosts(hosts);
         Ok(Self {
             poll,
             doors,
@@ -255,19 +272,7 @@ impl Server {
             inners: Inners::default(),
             timers: Heap::new(),
             ready: VecDeque::new(),
-            core: Core {
-                limits,
-                hooks,
-                handler: Static { files },
-                pool: Pool::default(),
-                stamp: Stamp::new(clock::unix_secs()),
-                now,
-                policy: Policy::default(),
-                journal: NoJournal,
-                ledger: Ledger::new(turn.buffer_bytes_max),
-                is_draining: false,
-                traffic: Traffic::default(),
-            },
+            core,
             log: Log::new(Arc::clone(&disk)),
             disk,
             _worker: worker,
@@ -297,7 +302,8 @@ impl Server {
     /// What the kernel offers for the files, as found at start.
     #[must_use]
     pub fn features(&self) -> Features {
-        self.core.handler.files.features()
+        let files = &self.core.handler.files;
+        files.features(files.main_site())
     }
 
     /// The most connections that the descriptor limit allows.

@@ -7,9 +7,8 @@
 
 use super::doors::{Exchange, Planned, Standing, plan, plan_nothing};
 use super::signals::Phase;
-use super::{Error, Server, fit_descriptors};
+use super::{Error, Server, fit_descriptors, hosts};
 use crate::config::{Config, Order};
-use crate::files::Site;
 use crate::sys::threads;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -43,7 +42,7 @@ pub(super) struct Reloading {
 struct Prepared {
     config: Config,
     doors: Vec<Planned>,
-    site: Option<Site>,
+    hosts: hosts::Prepared,
     /// What has changed, in words.
     changes: Vec<&'static str>,
     /// What has changed and cannot while the server runs.
@@ -130,7 +129,7 @@ impl Server {
         let Prepared {
             config,
             doors,
-            site,
+            hosts,
             mut changes,
             postponed,
         } = prepared;
@@ -148,11 +147,8 @@ impl Server {
         self.core.ledger.owned_bytes_max = turn.buffer_bytes_max;
         self.turn = turn;
         self.core.limits = config.limits.clone();
-        let files = &mut self.core.handler.files;
-        files.set_bounds(cache);
-        if let Some(site) = site {
-            files.set_site(Arc::new(site));
-        }
+        self.core.handler.files.set_bounds(cache);
+        self.core.set_hosts(hosts);
         self.core.hooks.hang_up();
         // What was refused for lack of room may find some now.
         self.is_paused = false;
@@ -209,13 +205,7 @@ fn prepare(source: &Source, current: &Config, standing: Vec<Standing>) -> Result
     let postponed = postpone(&mut config, current, keeps_doors);
     let changes = changes(&config, current);
     let in_words = |error: Error| error.to_string();
-    let site = if differs(&config.site, &current.site) {
-        let root = config.site.root.clone();
-        let site = Site::open(config.site.clone());
-        Some(site.map_err(|error| in_words(Error::Root(root, error)))?)
-    } else {
-        None
-    };
+    let hosts = hosts::prepare(&config).map_err(in_words)?;
     let doors = if keeps_doors {
         plan_nothing(standing)
     } else {
@@ -224,7 +214,7 @@ fn prepare(source: &Source, current: &Config, standing: Vec<Standing>) -> Result
     Ok(Prepared {
         config,
         doors,
-        site,
+        hosts,
         changes,
         postponed,
     })

@@ -7,8 +7,9 @@
 
 use super::{failure, notice};
 use crate::cli::Failure;
+use crate::config::LISTENERS_MAX;
 use crate::config::{Config, Listen};
-use crate::server::{Error, Heirloom, LISTENERS_MAX};
+use crate::server::{Error, Heirloom};
 use crate::sys::activation::Inherited;
 use crate::sys::socket::{Address, Listener};
 use std::path::PathBuf;

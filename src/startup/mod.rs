@@ -400,6 +400,7 @@ fn work(
     let pid_path = config.service.pid_file.clone();
     let root = config.site.root.clone();
     let wanted_max = config.turn.connections_max;
+    let is_quiet = config.service.is_quiet;
     let is_root = privileges::effective_user() == 0 && config.service.user.is_none();
     let plugins = plugins(&config, worker.left_out, worker.is_first)?;
     let mut server = Server::start_with(worker.listeners, config, plugins, Some(worker.signals))?;
@@ -430,7 +431,9 @@ fn work(
     // First, so that whoever acts upon the line finds it so.
     crash::set_ready();
     if worker.is_first {
-        say(&cli::ready_line(&root, server.addresses()));
+        if !is_quiet {
+            say(&cli::ready_line(&root, server.addresses()));
+        }
     } else {
         say("swiftd: worker restarted");
     }
@@ -464,7 +467,7 @@ fn plugins(
     threads::register_own();
     let mut settings = config.plugins.clone();
     settings.is_restarted = !is_first;
-    let plugins = Plugins::start(list, &config.site.root, settings, left_out);
+    let plugins = Plugins::start(list, settings, left_out);
     Ok(Box::new(plugins.map_err(server::Error::Plugins)?))
 }
 

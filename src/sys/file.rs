@@ -96,6 +96,8 @@ fn is_remote(directory: BorrowedFd<'_>) -> bool {
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
+    /// Device and inode, which nobody else gets while it is open.
+    identity: (u64, u64),
     features: Features,
 }
 
@@ -180,8 +182,10 @@ impl Root {
         )
         .or_else(|_| open(path.join("."), flags, Mode::empty()))?;
         let features = features.probed(directory.as_fd());
+        let Meta { device, inode, .. } = meta(directory.as_fd())?;
         Ok(Self {
             directory,
+            identity: (device, inode),
             features,
         })
     }
@@ -190,6 +194,12 @@ impl Root {
     #[must_use]
     pub fn features(&self) -> Features {
         self.features
+    }
+
+    /// Whether another one is of the same directory; told without asking the kernel.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity
     }
 
     /// Whether `path` still names this directory.

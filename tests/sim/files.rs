@@ -9,7 +9,7 @@ use swiftd::conn::Id;
 use swiftd::handler::{Files, LookUp};
 use swiftd::http::negotiate::Accepted;
 use swiftd::http::representation::{Content, Identity, Modified};
-use swiftd::http::{Representation, Status};
+use swiftd::http::{MediaType, Representation, Status};
 
 /// A file that exists: its name, its size, and whether it is sent from its descriptor.
 pub struct File {
@@ -94,7 +94,7 @@ impl Disk {
             Arc::new(Representation::new(
                 identity,
                 content,
-                CONTENT_TYPE,
+                MediaType::Known(&CONTENT_TYPE),
                 None,
                 false,
             ))
@@ -116,12 +116,9 @@ impl Disk {
 }
 
 impl Files for Disk {
-    fn root(&self) -> &[u8] {
-        b"/site"
-    }
-
     fn look_up(
         &mut self,
+        _site: u32,
         _root: Option<&[u8]>,
         path: &[u8],
         _accepted: &Accepted,

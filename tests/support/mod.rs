@@ -16,7 +16,8 @@ use reply::Reply;
 use swiftd::conn::{End, Hooks, Limits, NoHooks, State};
 use swiftd::http::Status;
 use swiftd::http::negotiate::Coding;
-use swiftd::testing::{Memory, Peer};
+use swiftd::policy::Policy;
+use swiftd::testing::{Memory, Peer, policy};
 
 /// A fact about one connection.
 pub struct Row {
@@ -79,10 +80,28 @@ pub fn check(table: &[Row]) {
 /// # Panics
 /// With all rows that do not hold.
 pub fn check_with<H: Hooks>(table: &[Row], limits: &Limits, hooks: impl Fn() -> H) {
+    check_under(table, &policy(), limits, hooks);
+}
+
+/// Plays rows over [`site`] with what an operator has decided about hosts and paths.
+///
+/// # Panics
+/// With all rows that do not hold.
+pub fn check_under<H: Hooks>(
+    table: &[Row],
+    policy: &Policy,
+    limits: &Limits,
+    hooks: impl Fn() -> H,
+) {
     let mut files = site();
     let mut failures = String::new();
+    let make = |files| {
+        let mut peer = Peer::new(files, hooks(), limits.clone());
+        peer.policy = policy.clone();
+        peer
+    };
     for row in table {
-        files = play_row(row, files, limits, &hooks, &mut failures);
+        files = play_row(row, files, &make, &mut failures);
     }
     assert!(failures.is_empty(), "{failures}");
 }
@@ -91,8 +110,7 @@ pub fn check_with<H: Hooks>(table: &[Row], limits: &Limits, hooks: impl Fn() -> 
 fn play_row<H: Hooks>(
     row: &Row,
     mut files: Memory,
-    limits: &Limits,
-    hooks: &impl Fn() -> H,
+    make: &impl Fn(Memory) -> Peer<H>,
     failures: &mut String,
 ) -> Memory {
     let request = &row.request[..];
@@ -108,7 +126,7 @@ fn play_row<H: Hooks>(
         ways.push((vec![first, second], Sends::WhenStuck));
     }
     for (pieces, sends) in ways {
-        let mut peer = Peer::new(std::mem::take(&mut files), hooks(), limits.clone());
+        let mut peer = make(std::mem::take(&mut files));
         let sent = play::play(&mut peer, &pieces, sends);
         let ending = peer.ending();
         let is_idle = ending.is_some() || peer.state() == State::RequestStart;
@@ -196,7 +214,12 @@ pub fn site() -> Memory {
         .add_directory("/dir")
         .add_directory("/dir/<b> & c%")
         .add_directory("/é")
-        .add_missing("/denied", Status::FORBIDDEN);
+        .add_missing("/denied", Status::FORBIDDEN)
+        // What other hosts have under the same name.
+        .add("/site1/a.txt", b"one\n")
+        .add("/site2/a.txt", b"two\n")
+        .add("/site2/assets/style.css", reply::STYLE.body)
+        .add_directory("/site2/dir");
     // The order above gives each file its inode number, which the boundary of its parts holds.
     files
 }

@@ -258,6 +258,19 @@ pub const A: File = File {
     boundary: "swiftd-000000242ebc98a100000000",
 };
 
+/// `/a.txt` of the host whose site is 1.
+pub const ONE: File = File {
+    body: b"one\n",
+    etag: "\"2ebc98a1-0-4-0\"",
+    ..A
+};
+
+/// `/a.txt` of the host whose site is 2.
+pub const TWO: File = File {
+    body: b"two\n",
+    ..ONE
+};
+
 /// `/page.html`, of which every coding exists.
 pub const PAGE: File = File {
     media: "text/html; charset=utf-8",

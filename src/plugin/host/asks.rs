@@ -23,11 +23,8 @@ impl Call<'_> {
     }
 
     fn docroot(&mut self) -> Option<&[u8]> {
-        let request = self.request.as_ref()?;
-        match &request.exchange.docroot {
-            Some(_) => self.request.as_ref()?.exchange.docroot.as_deref(),
-            None => Some(&self.runtime.root),
-        }
+        let exchange = &*self.request.as_ref()?.exchange;
+        Some(exchange.docroot.as_deref().unwrap_or(exchange.site_root()))
     }
 
     /// Root and path joined, or what a hook has made of it.

@@ -1,0 +1,241 @@
+//! The texts in a configuration that have a form of their own: addresses, names, patterns.
+//!
+//! A function for each: the value, or what was expected.
+
+use super::logs::Destination;
+use super::settings::{LISTEN_FORM, amount, number};
+use crate::http::fields::{is_framing, is_token};
+use crate::policy::{HostName, PathPattern};
+use crate::sys::socket::Address;
+use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
+
+/// The bounds of a log that is kept in memory.
+const RING_BYTES_LEAST: u64 = 1024;
+const RING_BYTES_MOST: u64 = 64 << 20;
+
+/// Where to listen.
+pub(super) fn address(text: &str) -> Result<Address, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        if path.is_empty() || path.contains('\0') {
+            return Err("unix: needs a path, as in unix:/run/swiftd.sock".into());
+        }
+        return Ok(Address::Unix(path.into()));
+    }
+    let numeric = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    match numeric.as_deref().unwrap_or(text).parse::<SocketAddr>() {
+        Ok(address) => Ok(Address::Tcp(address)),
+        Err(_) => Err(LISTEN_FORM.into()),
+    }
+}
+
+/// Whether the kernel chooses the port, so that the same address can be meant twice.
+pub(super) fn is_port_free(address: &Address) -> bool {
+    matches!(address, Address::Tcp(address) if address.port() == 0)
+}
+
+/// Where the lines of a log go.
+pub(super) fn destination(text: &str) -> Result<Destination, String> {
+    let is_path =
+        |path: &str| path.starts_with('/') && !path.contains('\0') && !path.ends_with('/');
+    match text {
+        "off" => Ok(Destination::Off),
+        "stderr" => Ok(Destination::Stderr),
+        "syslog" => Ok(Destination::Syslog),
+        path if is_path(path) => Ok(Destination::File(path.into())),
+        _ => {
+            if let Some(bytes) = text.strip_prefix("ram:") {
+                let bytes = number(bytes)
+                    .filter(|bytes| (RING_BYTES_LEAST..=RING_BYTES_MOST).contains(bytes));
+                let bytes = bytes.ok_or("expected ram: with 1K to 64M behind it")?;
+                return Ok(Destination::Ring(bytes as usize));
+            }
+            Err("expected off, stderr, syslog, ram:64K or an absolute path".into())
+        }
+    }
+}
+
+/// What a destination is called.
+pub(super) fn destination_name(destination: &Destination) -> String {
+    match destination {
+        Destination::Off => "off".into(),
+        Destination::Stderr => "stderr".into(),
+        Destination::Syslog => "syslog".into(),
+        Destination::File(path) => path.to_string_lossy().into_owned(),
+        Destination::Ring(bytes) => format!("ram:{}", amount(*bytes as u64)),
+    }
+}
+
+/// The name of a user or a group, or its number.
+pub(super) fn account(text: &str) -> Result<&str, String> {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.$".contains(&byte);
+    let is_name = (1..=64).contains(&text.len()) && text.bytes().all(is_inner);
+    if is_name && !text.starts_with('-') {
+        Ok(text)
+    } else {
+        Err("expected a name or a number".into())
+    }
+}
+
+/// A file name without a directory.
+pub(super) fn file_name(text: &str) -> Result<&str, String> {
+    let is_name = !text.is_empty() && !text.contains(['/', '\0']) && !matches!(text, "." | "..");
+    is_name
+        .then_some(text)
+        .ok_or_else(|| "expected a file name without a slash".into())
+}
+
+/// A name that a host is asked for by.
+pub(super) fn host_name(text: &str) -> Result<HostName, String> {
+    parse_host(text).ok_or_else(|| {
+        let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        let with_port = text.rsplit_once(':');
+        match with_port.filter(|(name, port)| is_port(port) && parse_host(name).is_some()) {
+            Some((name, _)) => format!("expected a name without a port; did you mean {name:?}?"),
+            None => "expected a host name, as in example.org or *.example.org".into(),
+        }
+    })
+}
+
+/// A name as it was written.
+pub(super) fn host_text(name: &HostName) -> String {
+    match name {
+        HostName::Exact(name) => name.to_string(),
+        HostName::Suffix(name) => format!("*{name}"),
+    }
+}
+
+/// Which paths are meant.
+pub(super) fn path_pattern(text: &str) -> Result<PathPattern, String> {
+    let has_control = text.contains(|char: char| char.is_control());
+    parse_pattern(text)
+        .filter(|_| !has_control)
+        .ok_or_else(|| "expected a path, as in /a, /a/* or *.css".into())
+}
+
+/// A pattern as it was written.
+pub(super) fn pattern_text(pattern: &PathPattern) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match pattern {
+        PathPattern::Exact(path) => text(path),
+        PathPattern::Prefix(start) => format!("{}*", text(start)),
+        PathPattern::Suffix(end) => format!("*{}", text(end)),
+    }
+}
+
+/// Where a redirect leads.
+pub(super) fn redirect_target(text: &str) -> Result<&str, String> {
+    let is_shown = !text.contains(|char: char| char.is_control() || char == ' ');
+    if is_shown && is_redirect_target(text) {
+        Ok(text)
+    } else {
+        Err("expected a path, as in /new/*, or a URI, as in https://example.org/*".into())
+    }
+}
+
+/// A suffix of file names: without its dot, in lower case.
+pub(super) fn suffix(text: &str) -> Result<String, String> {
+    let suffix = text.strip_prefix('.').unwrap_or(text);
+    let is_suffix = (1..=32).contains(&suffix.len())
+        && !suffix.contains(|char: char| char.is_control() || "./ ".contains(char));
+    is_suffix
+        .then(|| suffix.to_ascii_lowercase())
+        .ok_or_else(|| {
+            "expected the end of a file's name behind its last dot, as in \".wasm\"".into()
+        })
+}
+
+/// A media type, with parameters or without (RFC 9110 §8.3.1).
+pub(super) fn media_type(text: &str) -> Result<&str, String> {
+    let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(is_token);
+    let is_type = essence
+        .trim_ascii_end()
+        .split_once('/')
+        .is_some_and(|(main, sub)| is_word(main) && is_word(sub));
+    let are_plain = parameters
+        .bytes()
+        .all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    (is_type && are_plain)
+        .then_some(text)
+        .ok_or_else(|| "expected a media type, as in \"text/html; charset=utf-8\"".into())
+}
+
+/// A status that an error page goes with.
+pub(super) fn error_status(text: &str) -> Result<u16, String> {
+    let status = text
+        .parse()
+        .ok()
+        .filter(|status| (400..600).contains(status));
+    let is_plain = text.len() == 3;
+    status
+        .filter(|_| is_plain)
+        .ok_or_else(|| "expected a status from 400 to 599".into())
+}
+
+/// The file of an error page.
+pub(super) fn page(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    let is_up = path.components().any(|part| part == Component::ParentDir);
+    if text.is_empty() || text.contains('\0') || is_up || text.ends_with('/') {
+        return Err("expected a file: a path beneath the root, or an absolute one".into());
+    }
+    Ok(path.into())
+}
+
+/// The name of a field that a response may be given.
+pub(super) fn field_name(text: &str) -> Result<&str, String> {
+    if text.is_empty() || !text.bytes().all(is_token) {
+        return Err("expected the name of a field, as in Cache-Control".into());
+    }
+    if is_framing(text.as_bytes()) {
+        return Err("this field frames the message and cannot be set".into());
+    }
+    Ok(text)
+}
+
+/// The value of a field.
+pub(super) fn field_value(text: &str) -> Result<&str, String> {
+    let is_bad = |byte: u8| byte != b'\t' && byte.is_ascii_control();
+    if text.bytes().any(is_bad) {
+        return Err("expected a field's value without line breaks and other control bytes".into());
+    }
+    Ok(text.trim_ascii())
+}
+
+fn parse_host(text: &str) -> Option<HostName> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let is_label = |label: &str| {
+        let mut bytes = label.bytes();
+        !label.is_empty()
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let lower = name.to_ascii_lowercase();
+    match name.len() < 254 && lower.split('.').all(is_label) {
+        true if name.len() < text.len() => Some(HostName::Suffix(format!(".{lower}").into())),
+        true => Some(HostName::Exact(lower.into())),
+        false => None,
+    }
+}
+
+fn parse_pattern(text: &str) -> Option<PathPattern> {
+    match (
+        text.matches('*').count(),
+        text.strip_prefix('*'),
+        text.strip_suffix('*'),
+    ) {
+        (0, ..) if text.starts_with('/') => Some(PathPattern::Exact(text.as_bytes().into())),
+        (1, _, Some(start)) if start.starts_with('/') => {
+            Some(PathPattern::Prefix(start.as_bytes().into()))
+        }
+        (1, Some(end), _) if !end.is_empty() => Some(PathPattern::Suffix(end.as_bytes().into())),
+        _ => None,
+    }
+}
+
+fn is_redirect_target(text: &str) -> bool {
+    let is_path = text.starts_with('/') && !text.starts_with("//");
+    is_path || text.starts_with("http://") || text.starts_with("https://")
+}
