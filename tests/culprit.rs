@@ -63,8 +63,9 @@ fn perform(part: &str, file: &str) -> ExitCode {
     let settings = Settings {
         plugin_hang: (part == "hang").then_some(Duration::from_millis(100)),
         drain_timeout: Duration::from_secs(3600),
+        sign_of_life: None,
     };
-    match run(Vec::new(), settings).unwrap() {
+    match run(Vec::new(), settings, &mut |_| {}).unwrap() {
         Role::Over(code) => ExitCode::from(code),
         Role::Worker(worker) => play(part, file, &worker),
     }
