@@ -9,8 +9,10 @@ use super::doors::{Exchange, Planned, Standing, plan, plan_nothing};
 use super::signals::Phase;
 use super::{Error, Server, fit_descriptors, hosts};
 use crate::config::{Config, Order};
+use crate::sys::socket::Address;
 use crate::sys::threads;
 use std::fmt::{self, Debug};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
@@ -181,6 +183,16 @@ impl Server {
 
 const RELOADED: &str = "configuration reloaded";
 
+/// Why something new cannot be had.
+fn in_words(error: Error) -> String {
+    match &error {
+        Error::Listen(Address::Tcp(_), cause) if cause.kind() == ErrorKind::PermissionDenied => {
+            format!("{error}, which this process does not have any more; restart the server for it")
+        }
+        _ => error.to_string(),
+    }
+}
+
 fn success(changes: &[&str], postponed: &[&str]) -> String {
     let mut line = RELOADED.to_owned();
     if !changes.is_empty() {
@@ -204,7 +216,6 @@ fn prepare(source: &Source, current: &Config, standing: Vec<Standing>) -> Result
     let keeps_doors = current.plugins.is_supervised;
     let postponed = postpone(&mut config, current, keeps_doors);
     let changes = changes(&config, current);
-    let in_words = |error: Error| error.to_string();
     let hosts = hosts::prepare(&config).map_err(in_words)?;
     let doors = if keeps_doors {
         plan_nothing(standing)
