@@ -18,6 +18,7 @@
 
 mod announce;
 mod ground;
+mod lifecycle;
 mod listeners;
 
 pub use ground::Ground;
@@ -27,13 +28,13 @@ use crate::config::{Config, Destination, Service};
 use crate::conn::NoHooks;
 use crate::control::Desk;
 use crate::plugin::{Extension, Plugins};
-use crate::server::{self, Heirloom, Server, Source};
+use crate::server::{self, Heirloom, Server};
 use crate::supervisor::{self, LeftOut, Role, Worker};
 use crate::sys::accounts;
 use crate::sys::activation::{self, Inherited};
 use crate::sys::crash;
 use crate::sys::daemon::{self, Side};
-use crate::sys::heir::{Heritage, Program, Report};
+use crate::sys::heir::{Heritage, Program};
 use crate::sys::notify::{self, Notifier};
 use crate::sys::pid_file::PidFile;
 use crate::sys::privileges::{self, Account};
@@ -41,10 +42,10 @@ use crate::sys::process;
 use crate::sys::socket::{Address, Listener};
 use crate::sys::threads;
 use announce::Announcer;
+use lifecycle::{Bequest, Lifecycle, renew, source};
 use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 /// Something went wrong at run time.
 pub const RUN_TIME: u8 = 1;
@@ -212,59 +213,6 @@ impl Start<'_> {
         };
         work(config, worker, announcer, main, lifecycle).map_err(failure)?;
         Ok(0)
-    }
-}
-
-/// What a predecessor has left, as far as nobody has taken it yet.
-struct Bequest {
-    heirlooms: Vec<Heirloom>,
-    pid_file: Option<OwnedFd>,
-    report: Option<Report>,
-}
-
-/// What a server needs for what comes after the start.
-struct Lifecycle {
-    source: Source,
-    program: Option<Program>,
-    desk: io::Result<Desk>,
-    report: Option<Report>,
-}
-
-/// Reads the configuration as it was read at the start, from wherever this process is now.
-fn source(ground: Ground) -> Source {
-    Arc::new(move || {
-        let arguments = std::env::args_os().collect();
-        let command = cli::load_at(arguments, |path| ground.find(path));
-        match command.map_err(|failure| failure.message)? {
-            cli::Command::Serve(mut config) => {
-                ground.settle(&mut config);
-                if config.service.is_daemon {
-                    log_elsewhere(&mut config);
-                }
-                ground.settle_inside(&mut config);
-                Ok(*config)
-            }
-            _ => Err("the command line does not say any more what to serve".into()),
-        }
-    })
-}
-
-/// A worker that follows upon another serves what a reload may have changed meanwhile.
-fn renew(config: Config, source: &Source) -> Config {
-    match source() {
-        Ok(fresh) => Config {
-            // The supervisor has bound them.
-            listen: config.listen,
-            service: config.service,
-            ..fresh
-        },
-        Err(faults) => {
-            let first = faults.lines().next().unwrap_or_default();
-            notice(format_args!(
-                "the worker serves what the first one did: {first}"
-            ));
-            config
-        }
     }
 }
 
