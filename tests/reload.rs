@@ -14,6 +14,7 @@ use server::{Client, Server, pattern, program};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -427,6 +428,40 @@ fn sighup_reloads_and_the_log_says_so() {
     // The command line still wins over the file.
     assert_eq!(server.get("/small.txt").status, 200);
     server.finish_with_log(1);
+}
+
+#[test]
+fn a_service_manager_is_told_of_a_reload_whatever_comes_of_it() {
+    for options in [&[][..], &["--supervise"]] {
+        let stage = Stage::new();
+        let manager = UnixDatagram::bind(stage.path("notify")).unwrap();
+        manager.set_read_timeout(Some(server::PATIENCE)).unwrap();
+        let next = || {
+            let mut told = [0; 1024];
+            let count = manager.recv(&mut told).unwrap();
+            String::from_utf8_lossy(&told[..count]).into_owned()
+        };
+        stage.configure("");
+        let mut command = program();
+        command
+            .arg("--config")
+            .arg(stage.path("swiftd.conf"))
+            .args(options);
+        command.env("NOTIFY_SOCKET", stage.path("notify"));
+        let server = Server::spawn(command);
+        let ready = format!("READY=1\nMAINPID={}", server.pid());
+        assert_eq!(next(), ready);
+        for (text, code) in [("", 0), ("colour = 1", 1)] {
+            stage.configure(text);
+            assert_eq!(stage.reload().code, Some(code));
+            let told = next();
+            assert!(told.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{told}");
+            assert_eq!(next(), ready);
+        }
+        server.signal(Signal::TERM);
+        assert_eq!(next(), "STOPPING=1");
+        assert!(server.wait().0.success());
+    }
 }
 
 #[test]

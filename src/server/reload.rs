@@ -99,7 +99,10 @@ impl Server {
         };
         let builder = thread::Builder::new().name("swiftd-reload".into());
         match builder.stack_size(STACK_BYTES).spawn(work) {
-            Ok(_) => self.reloading.preparation = Some(receiver),
+            Ok(_) => {
+                self.reloading.preparation = Some(receiver);
+                self.service.notifier.reloading();
+            }
             Err(error) => {
                 self.conclude_reload(Err(format!("cannot start a thread for it: {error}")))
             }
@@ -117,6 +120,8 @@ impl Server {
             Ok(prepared) => prepared,
         };
         self.reloading.preparation = None;
+        // Whatever came of it. Under a supervisor it is that one's number that is passed on.
+        self.service.notifier.ready(std::process::id());
         let verdict = prepared.and_then(|prepared| self.commit(prepared));
         self.conclude_reload(verdict);
         if self.reloading.is_asked_again {
