@@ -58,25 +58,10 @@ pub fn parse_over(
     draft: Draft,
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<Command, Error> {
-    let mut line = Line::new(draft);
-    let mut parser = lexopt::Parser::from_iter(args);
-    while let Some(arg) = parser.next().map_err(|error| Error(error.to_string()))? {
-        let name = match arg {
-            Value(argument) => {
-                line.arguments.push(argument);
-                continue;
-            }
-            Short(letter) => options::of_letter(letter)?.to_owned(),
-            Long(name) => name.to_owned(),
-        };
-        match &*name {
-            "help" => return Ok(Command::Help),
-            "version" => return Ok(Command::Version),
-            "build-options" => return Ok(Command::BuildOptions),
-            _ => line.option(&name, &mut parser)?,
-        }
+    match Line::read(draft, args)? {
+        Said::Line(line) => line.command(),
+        Said::Command(command) => Ok(command),
     }
-    line.command()
 }
 
 /// The line that says what is served where.
@@ -93,6 +78,14 @@ pub fn ready_line<'a>(root: &Path, addresses: impl Iterator<Item = &'a Address>)
         root.display(),
         places.join(", ")
     )
+}
+
+/// What a command line says.
+enum Said {
+    /// This, whatever else is there.
+    Command(Command),
+    /// All of it counts.
+    Line(Box<Line>),
 }
 
 /// A command line that is being read.
@@ -118,6 +111,46 @@ impl Line {
             is_dump: None,
             begun: Vec::new(),
         }
+    }
+
+    /// Reads it, the program's name first.
+    fn read(draft: Draft, args: impl IntoIterator<Item = OsString>) -> Result<Said, Error> {
+        let mut line = Self::new(draft);
+        let mut parser = lexopt::Parser::from_iter(args);
+        while let Some(arg) = parser.next().map_err(|error| Error(error.to_string()))? {
+            let name = match arg {
+                Value(argument) => {
+                    line.arguments.push(argument);
+                    continue;
+                }
+                Short(letter) => options::of_letter(letter)?.to_owned(),
+                Long(name) => name.to_owned(),
+            };
+            match &*name {
+                "help" => return Ok(Said::Command(Command::Help)),
+                "version" => return Ok(Said::Command(Command::Version)),
+                "build-options" => return Ok(Said::Command(Command::BuildOptions)),
+                _ => line.option(&name, &mut parser)?,
+            }
+        }
+        if !line.trial.is_wanted() {
+            for argument in std::mem::take(&mut line.arguments) {
+                line.set_root(argument)?;
+            }
+        }
+        let is_about_file = line.order.is_some() || line.is_dump.is_some();
+        if is_about_file && line.root.is_none() {
+            let file = &mut line.draft.config.plugins.config_file;
+            file.get_or_insert_with(|| DEFAULT_FILE.into());
+        }
+        Ok(Said::Line(Box::new(line)))
+    }
+
+    /// The configuration file that it is to be read over.
+    fn file(&self) -> Option<&Path> {
+        let is_child = self.trial.child.is_some();
+        let file = self.draft.config.plugins.config_file.as_deref();
+        file.filter(|_| !is_child)
     }
 
     /// An option, whose value is taken from `parser`.
@@ -231,20 +264,10 @@ impl Line {
 
     /// What is asked for, in all.
     fn command(mut self) -> Result<Command, Error> {
-        if !self.trial.is_wanted() {
-            for argument in std::mem::take(&mut self.arguments) {
-                self.set_root(argument)?;
-            }
-        }
-        let file = &mut self.draft.config.plugins.config_file;
-        let is_about_file = self.order.is_some() || self.is_dump.is_some();
-        if is_about_file && self.root.is_none() {
-            file.get_or_insert_with(|| DEFAULT_FILE.into());
-        }
         if let Some(root) = self.root {
             self.draft.set_root(root);
         }
-        let config = self.draft.finish().map_err(Error)?;
+        let config = self.draft.finish().map_err(|unfit| Error(unfit.text))?;
         if self.trial.is_wanted() {
             return self.trial.command(self.arguments, config);
         }

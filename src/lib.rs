@@ -15,6 +15,7 @@
 //! | [`files`] | which files there are: the site on disk and the cache | `sys`, `disk` |
 //! | [`disk`] | the helper thread for whatever could wait for a disk | `sys` |
 //! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
+//! | [`clients`] | what each client has: connections, requests a second | nothing |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
 //! | [`control`] | orders to a running server, and its answers | `sys` |
 //! | [`startup`] | from a configuration to a server: the order of everything before the first turn | `sys` |
@@ -30,6 +31,7 @@
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod conn;
 pub mod control;

@@ -6,8 +6,8 @@
 //! on the machine.
 
 use crate::conn::{
-    Connection, Context, End, Hooks, Id, Journal, Limits, NoJournal, Nowhere, Origin, Piece, Pool,
-    State,
+    Connection, Context, End, Gate, Hooks, Id, Journal, Limits, NoJournal, Nowhere, Origin, Piece,
+    Pool, State,
 };
 use crate::handler::{Files, LookUp, Static, mime};
 use crate::http::encode::Stamp;
@@ -211,6 +211,8 @@ pub struct Peer<H> {
     pub policy: Policy,
     /// Where requests are noted.
     pub journal: Box<dyn Journal>,
+    /// Who counts what each client has.
+    pub gate: Option<Box<dyn Gate>>,
     pool: Pool,
     stamp: Stamp,
 }
@@ -229,6 +231,7 @@ impl<H: Hooks> Peer<H> {
             origin: Box::new(Nowhere),
             policy: policy(),
             journal: Box::new(NoJournal),
+            gate: None,
             pool: Pool::default(),
             stamp: Stamp::new(UNIX_SECS),
         }
@@ -250,6 +253,10 @@ impl<H: Hooks> Peer<H> {
             origin: &*self.origin,
             policy: &self.policy,
             journal: &mut *self.journal,
+            gate: match &mut self.gate {
+                Some(gate) => Some(&mut **gate),
+                None => None,
+            },
             is_short: self.is_short,
             is_draining: self.is_draining,
         };

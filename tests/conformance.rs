@@ -5,6 +5,8 @@ mod support;
 
 #[path = "conformance/amendments.rs"]
 mod amendments;
+#[path = "conformance/clients.rs"]
+mod clients;
 #[path = "conformance/conditional.rs"]
 mod conditional;
 #[path = "conformance/deadlines.rs"]

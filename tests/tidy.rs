@@ -18,6 +18,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("files", &["conn", "disk", "handler", "http", "sys"]),
     ("config", &["conn", "files", "http", "policy", "sys"]),
     ("cli", &["config", "plugin", "sys"]),
+    ("clients", &["config", "conn"]),
     ("control", &["config", "sys"]),
     ("figures", &[]),
     (
@@ -27,6 +28,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
+            "clients",
             "config",
             "conn",
             "control",
@@ -62,7 +64,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("testing", &["conn", "handler", "http", "policy"]),
     (
         "fuzzing",
-        &["conn", "handler", "http", "plugin", "policy", "testing"],
+        &[
+            "config", "conn", "handler", "http", "plugin", "policy", "testing",
+        ],
     ),
 ];
 

@@ -25,7 +25,8 @@ What and where
   -r, --root DIR             the directory, instead of the argument
   -l, --listen ADDRESS       where to listen; repeatable  [127.0.0.1:8080]
                              IPV4:PORT, [IPV6]:PORT or unix:PATH;
-                             port 0 takes a free one
+                             port 0 takes a free one; ADDRESS,proxy if a
+                             trusted proxy begins with a PROXY header
   -p, --port PORT            short for --listen 127.0.0.1:PORT
       --index NAME           stands for a directory; repeatable  [index.html]
       --temp-dir DIR         for large request bodies  [$TMPDIR or /tmp]
@@ -52,10 +53,12 @@ The process
       --seccomp HOW          only a server's system calls  [best-effort]
 
 Logs
-      --access-log WHERE     off, stderr, syslog, ram:64K or a file  [off]
+      --access-log WHERE     off, stderr, syslog, syslog:SOCKET, ram:64K or a
+                             file  [off]
       --log-format FORMAT    common, combined, vcombined, json  [combined]
       --error-log WHERE      as --access-log  [stderr]
       --log-level LEVEL      error, warning, notice, info, debug  [notice]
+      --log-buffer N         bytes of lines that wait to be written  [64K]
 
 Timeouts, seconds
       --head-timeout N       for the head of a request; then 408  [10]
@@ -85,6 +88,26 @@ Limits, bytes (suffixes K, M, G) or numbers
       --cache-files N        large files that are kept open  [128]
       --cache-trust N        milliseconds until a path is checked again  [1000]
       --small-file N         kept in memory up to this size  [16K]
+
+Clients: an IPv4 address, or an IPv6 network of 64 bits
+      --client-connections N at the same time; another one is reset  [off]
+      --client-rate N        requests a second; then 429  [off]
+      --client-burst N       requests at once, before the rate counts  [50]
+      --client-table N       clients that are remembered  [4096]
+      --trusted-proxy NET    ADDRESS, ADDRESS/BITS or unix: is believed when it
+                             says who its client is; repeatable
+      --forwarded-field NAME where it says so: X-Forwarded-For or Forwarded
+                             [X-Forwarded-For]
+
+Clients, each an IPv4 address or an IPv6 network of 64 bits
+      --client-connections N connections of one at the same time  [off]
+      --client-rate N        requests of one a second; then 429  [off]
+      --client-burst N       requests at once, before the rate counts  [50]
+      --client-table N       clients that are remembered  [4096]
+      --trusted-proxy WHO    ADDRESS, ADDRESS/BITS or unix: is believed when it
+                             says on whose behalf it asks; repeatable
+      --forwarded-field NAME what proxies write: X-Forwarded-For or Forwarded
+                             [X-Forwarded-For]
 
 Plugins
       --plugins FILE         the list of plugins, read anew when it is saved:

@@ -1,6 +1,7 @@
 //! The command line over the configuration file over the defaults.
 
-use super::{Command, parse, parse_over};
+use super::{Command, Line, Said, parse_over};
+use crate::config::file::STDIN;
 use crate::config::{self, Config, Draft};
 use std::ffi::OsString;
 use std::fmt;
@@ -54,20 +55,21 @@ pub fn load(args: Vec<OsString>) -> Result<Command, Failure> {
 /// As [`load`].
 pub fn load_at(args: Vec<OsString>, place: impl Fn(&Path) -> PathBuf) -> Result<Command, Failure> {
     let is_usage = |error: super::Error| Failure::new(Failure::USAGE, &error);
-    let command = parse(args.iter().cloned()).map_err(is_usage)?;
-    let Some(path) = command.config_file() else {
-        return Ok(command);
+    let line = match Line::read(Draft::default(), args.iter().cloned()).map_err(is_usage)? {
+        Said::Line(line) => line,
+        Said::Command(command) => return Ok(command),
     };
-    // Nothing else of it matters, and a faulty file must not keep the server from being told.
-    if let Command::Send { config, .. } = &command
-        && config.service.pid_file.is_some()
-    {
-        return Ok(command);
-    }
+    // Nothing else of the file matters, and a faulty one must not keep the server from being told.
+    let knows_server = line.order.is_some() && line.draft.config.service.pid_file.is_some();
+    let Some(path) = line.file().filter(|_| !knows_server) else {
+        return line.command().map_err(is_usage);
+    };
+    let path = match path == Path::new(STDIN) {
+        true => path.to_owned(),
+        false => place(path),
+    };
     let mut draft = Draft::default();
-    config::file::load(&place(path), &mut draft)
-        .map_err(|error| Failure::new(Failure::CONFIG, &error))?;
-    let path = path.to_owned();
+    config::file::load(&path, &mut draft).map_err(|error| Failure::new(Failure::CONFIG, &error))?;
     let command = parse_over(draft, args).map_err(is_usage)?;
     let has_root = |config: &Config| !config.site.root.as_os_str().is_empty();
     match &command {

@@ -1,5 +1,6 @@
 //! What the operator sets about clients: how much one of them may have, and whom to believe.
 
+use super::Listen;
 use crate::policy::{ForwardedField, Proxy, Trusted};
 
 /// Bounds of one client, which is an IPv4 address or an IPv6 network of 64 bits.
@@ -39,6 +40,23 @@ impl Clients {
         Trusted {
             proxies: self.trusted_proxies.as_slice().into(),
             field: self.forwarded_field,
+        }
+    }
+
+    /// Whether those who may connect to a proxied listener are known. Whoever may, says whose
+    /// connection it is, so that everybody may is not to be what is said by saying nothing.
+    ///
+    /// # Errors
+    /// They are not: which listener it is, and how to mend it.
+    pub fn check(&self, listen: &[Listen]) -> Result<(), String> {
+        let proxied = listen.iter().find(|listen| listen.is_proxied);
+        match proxied {
+            Some(listen) if self.trusted_proxies.is_empty() => Err(format!(
+                "{}: connections begin with the PROXY protocol, but nobody is trusted to say so; \
+                 name the proxies in trusted-proxies (--trusted-proxy)",
+                listen.address
+            )),
+            _ => Ok(()),
         }
     }
 

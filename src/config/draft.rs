@@ -26,6 +26,15 @@ pub struct Draft {
     said: Vec<&'static Setting>,
 }
 
+/// What does not fit to something else that was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// The name of its setting.
+    pub setting: &'static str,
+    /// What is wrong and how to mend it.
+    pub text: String,
+}
+
 /// A host on its way; what it does not say it inherits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostDraft {
@@ -163,8 +172,8 @@ impl Draft {
     /// The configuration: hosts inherit what they did not say, and what a budget bounds is bounded.
     ///
     /// # Errors
-    /// The budget is too small for what was said.
-    pub fn finish(self) -> Result<Config, String> {
+    /// What was said does not fit together.
+    pub fn finish(self) -> Result<Config, Unfit> {
         let Self {
             mut config,
             hosts,
@@ -187,6 +196,15 @@ impl Draft {
         config.rules = default.rules();
         memory::derive(&mut config, &|name| {
             said.iter().any(|setting| setting.name() == name)
+        })
+        .map_err(|text| Unfit {
+            setting: "memory",
+            text,
+        })?;
+        let clients = config.clients.check(&config.listen);
+        clients.map_err(|text| Unfit {
+            setting: "listen",
+            text,
         })?;
         Ok(config)
     }

@@ -5,7 +5,7 @@
 use super::logs::Destination;
 use super::settings::{LISTEN_FORM, amount, number};
 use crate::http::fields::{is_framing, is_token};
-use crate::policy::{HostName, PathPattern};
+use crate::policy::{HostName, PathPattern, is_redirect_target};
 use crate::sys::socket::Address;
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
@@ -38,33 +38,35 @@ pub(super) fn is_port_free(address: &Address) -> bool {
 
 /// Where the lines of a log go.
 pub(super) fn destination(text: &str) -> Result<Destination, String> {
+    const FORM: &str = "expected off, stderr, syslog, ram:64K or an absolute path";
     let is_path =
         |path: &str| path.starts_with('/') && !path.contains('\0') && !path.ends_with('/');
     match text {
-        "off" => Ok(Destination::Off),
-        "stderr" => Ok(Destination::Stderr),
-        "syslog" => Ok(Destination::Syslog),
-        path if is_path(path) => Ok(Destination::File(path.into())),
-        _ => {
-            if let Some(bytes) = text.strip_prefix("ram:") {
-                let bytes = number(bytes)
-                    .filter(|bytes| (RING_BYTES_LEAST..=RING_BYTES_MOST).contains(bytes));
-                let bytes = bytes.ok_or("expected ram: with 1K to 64M behind it")?;
-                return Ok(Destination::Ring(bytes as usize));
-            }
-            Err("expected off, stderr, syslog, ram:64K or an absolute path".into())
+        "off" => return Ok(Destination::Off),
+        "stderr" => return Ok(Destination::Stderr),
+        "syslog" => return Ok(Destination::Syslog),
+        path if is_path(path) => return Ok(Destination::File(path.into())),
+        _ => {}
+    }
+    match text.split_once(':') {
+        Some(("ram", bytes)) => {
+            let bounds = RING_BYTES_LEAST..=RING_BYTES_MOST;
+            let bytes = number(bytes).filter(|bytes| bounds.contains(bytes));
+            let bytes = bytes.ok_or("expected ram: with 1K to 64M behind it")?;
+            Ok(Destination::Ring(bytes as usize))
         }
+        Some(("syslog", socket)) if is_path(socket) => Ok(Destination::SyslogAt(socket.into())),
+        Some(("syslog", _)) => Err("expected syslog: with the path of a socket behind it".into()),
+        _ => Err(FORM.into()),
     }
 }
 
 /// What a destination is called.
 pub(super) fn destination_name(destination: &Destination) -> String {
     match destination {
-        Destination::Off => "off".into(),
-        Destination::Stderr => "stderr".into(),
-        Destination::Syslog => "syslog".into(),
         Destination::File(path) => path.to_string_lossy().into_owned(),
         Destination::Ring(bytes) => format!("ram:{}", amount(*bytes as u64)),
+        other => other.name(),
     }
 }
 
@@ -89,10 +91,10 @@ pub(super) fn file_name(text: &str) -> Result<&str, String> {
 
 /// A name that a host is asked for by.
 pub(super) fn host_name(text: &str) -> Result<HostName, String> {
-    parse_host(text).ok_or_else(|| {
+    HostName::parse(text).ok_or_else(|| {
         let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
         let with_port = text.rsplit_once(':');
-        match with_port.filter(|(name, port)| is_port(port) && parse_host(name).is_some()) {
+        match with_port.filter(|(name, port)| is_port(port) && HostName::parse(name).is_some()) {
             Some((name, _)) => format!("expected a name without a port; did you mean {name:?}?"),
             None => "expected a host name, as in example.org or *.example.org".into(),
         }
@@ -110,7 +112,7 @@ pub(super) fn host_text(name: &HostName) -> String {
 /// Which paths are meant.
 pub(super) fn path_pattern(text: &str) -> Result<PathPattern, String> {
     let has_control = text.contains(|char: char| char.is_control());
-    parse_pattern(text)
+    PathPattern::parse(text)
         .filter(|_| !has_control)
         .ok_or_else(|| "expected a path, as in /a, /a/* or *.css".into())
 }
@@ -203,39 +205,4 @@ pub(super) fn field_value(text: &str) -> Result<&str, String> {
         return Err("expected a field's value without line breaks and other control bytes".into());
     }
     Ok(text.trim_ascii())
-}
-
-fn parse_host(text: &str) -> Option<HostName> {
-    let name = text.strip_prefix("*.").unwrap_or(text);
-    let is_label = |label: &str| {
-        let mut bytes = label.bytes();
-        !label.is_empty()
-            && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    let lower = name.to_ascii_lowercase();
-    match name.len() < 254 && lower.split('.').all(is_label) {
-        true if name.len() < text.len() => Some(HostName::Suffix(format!(".{lower}").into())),
-        true => Some(HostName::Exact(lower.into())),
-        false => None,
-    }
-}
-
-fn parse_pattern(text: &str) -> Option<PathPattern> {
-    match (
-        text.matches('*').count(),
-        text.strip_prefix('*'),
-        text.strip_suffix('*'),
-    ) {
-        (0, ..) if text.starts_with('/') => Some(PathPattern::Exact(text.as_bytes().into())),
-        (1, _, Some(start)) if start.starts_with('/') => {
-            Some(PathPattern::Prefix(start.as_bytes().into()))
-        }
-        (1, Some(end), _) if !end.is_empty() => Some(PathPattern::Suffix(end.as_bytes().into())),
-        _ => None,
-    }
-}
-
-fn is_redirect_target(text: &str) -> bool {
-    let is_path = text.starts_with('/') && !text.starts_with("//");
-    is_path || text.starts_with("http://") || text.starts_with("https://")
 }

@@ -19,23 +19,6 @@ pub struct Rules {
     pub error_pages: Vec<(u16, PathBuf)>,
 }
 
-impl Config {
-    /// The logs of requests, each once: the default host's, then those of the others in their order. A
-    /// host's log is known by its place here.
-    #[must_use]
-    pub fn access_logs(&self) -> Vec<AccessLog> {
-        let rules = self.hosts.iter().map(|host| &host.rules);
-        let rules = std::iter::once(&self.rules).chain(rules);
-        let mut logs: Vec<AccessLog> = Vec::new();
-        for log in rules.filter_map(|rules| rules.access_log.as_ref()) {
-            if log.destination != Destination::Off && !logs.contains(log) {
-                logs.push(log.clone());
-            }
-        }
-        logs
-    }
-}
-
 /// A host beside the default one.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -45,4 +28,24 @@ pub struct Host {
     pub site: files::Settings,
     /// What holds for its requests.
     pub rules: Rules,
+}
+
+impl Config {
+    /// The logs of requests, each once; the default host's is the first. What a host's
+    /// `access_log` is, is an index of this.
+    #[must_use]
+    pub fn access_logs(&self) -> Vec<AccessLog> {
+        let hosts = self.hosts.iter().map(|host| &host.rules);
+        let mut logs: Vec<AccessLog> = Vec::new();
+        for log in std::iter::once(&self.rules)
+            .chain(hosts)
+            .filter_map(|rules| rules.access_log.as_ref())
+            .filter(|log| log.destination != Destination::Off)
+        {
+            if !logs.contains(log) {
+                logs.push(log.clone());
+            }
+        }
+        logs
+    }
 }

@@ -14,6 +14,8 @@ pub enum Destination {
     File(PathBuf),
     /// The system's log, through /dev/log.
     Syslog,
+    /// The system's log, through the socket at this path.
+    SyslogAt(PathBuf),
     /// Memory: the last so many bytes.
     Ring(usize),
 }
@@ -65,6 +67,60 @@ pub struct Logs {
     pub level: Level,
     /// Lines that wait for the disk thread, bytes a log; what is more is counted and dropped.
     pub buffer_bytes_max: usize,
+}
+
+impl Destination {
+    /// What it is called in the configuration and in messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Off => "off".into(),
+            Self::Stderr => "stderr".into(),
+            Self::File(path) => path.display().to_string(),
+            Self::Syslog => "syslog".into(),
+            Self::SyslogAt(path) => format!("syslog:{}", path.display()),
+            Self::Ring(bytes) => format!("ram:{bytes}"),
+        }
+    }
+}
+
+impl Level {
+    /// All of them, from the worst.
+    pub const ALL: [Self; 5] = [
+        Self::Error,
+        Self::Warning,
+        Self::Notice,
+        Self::Info,
+        Self::Debug,
+    ];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Common, Self::Combined, Self::Vcombined, Self::Json];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Common => "common",
+            Self::Combined => "combined",
+            Self::Vcombined => "vcombined",
+            Self::Json => "json",
+        }
+    }
 }
 
 impl Default for Logs {

@@ -80,10 +80,7 @@ pub fn worst_case(config: &Config) -> Budget {
             ("the cache of files", config.cache.bytes_max as u64),
             ("requests that wait for the disk", disk_jobs(config)),
             ("logs", logs(config)),
-            (
-                "clients that are known",
-                config.clients.table_entries_max as u64 * CLIENT_BYTES,
-            ),
+            ("clients that are known", clients(config)),
             ("lost between allocations", slack),
         ],
     }
@@ -100,6 +97,14 @@ fn one_turn(config: &Config) -> u64 {
 fn disk_jobs(config: &Config) -> u64 {
     // The path is in the job and in the list of those who wait.
     config.turn.disk_jobs_max as u64 * (2 * config.limits.head.target_bytes_max as u64 + 256)
+}
+
+/// Without bounds for clients there is no table.
+fn clients(config: &Config) -> u64 {
+    if !config.clients.is_limited() {
+        return 0;
+    }
+    config.clients.table_entries_max as u64 * CLIENT_BYTES
 }
 
 /// Each log gathers lines while as many are written.

@@ -19,7 +19,7 @@ pub mod settings;
 mod suggest;
 
 pub use clients::Clients;
-pub use draft::Draft;
+pub use draft::{Draft, Unfit};
 pub use dump::dump;
 pub use host::{Host, Rules};
 pub use logs::{AccessLog, Destination, Format, Level, Logs};

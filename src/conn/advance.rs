@@ -11,6 +11,7 @@ use crate::http::body::Framing;
 use crate::http::encode;
 use crate::http::parse::{self, Scan};
 use crate::http::{Error, Status};
+use crate::policy::proxy_header::{self, Parsed};
 use std::mem;
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ impl Connection {
         let mut input = Input { bytes, used: 0 };
         loop {
             let step = match self.state {
-                State::Connect => Step::To(State::RequestStart),
+                State::Connect => self.connect(&mut input, cx),
                 State::RequestStart => self.request_start(&mut input, cx),
                 State::Read => self.read(&mut input, cx),
                 State::RequestEnd => self.request_end(cx),
@@ -83,6 +84,17 @@ impl Connection {
             self.state.name()
         );
         self.state = next;
+    }
+
+    fn connect(&mut self, input: &mut Input<'_>, cx: &mut Context<'_>) -> Step {
+        if !self.flags.awaits_header {
+            return Step::To(State::RequestStart);
+        }
+        let parsed = proxy_header::parse(input.rest());
+        if let Parsed::Complete { used, .. } = parsed {
+            input.used += used;
+        }
+        self.handle_header(parsed, cx).map_or(Step::Wait, Step::To)
     }
 
     fn request_start(&mut self, input: &mut Input<'_>, cx: &Context<'_>) -> Step {
@@ -143,8 +155,10 @@ impl Connection {
         self.exchange = Some(exchange);
         self.requests = self.requests.saturating_add(1);
         match parsed {
-            Ok(()) if cx.is_short => Step::To(self.refuse_for_memory(cx)),
-            Ok(()) => Step::To(State::RequestEnd),
+            Ok(()) => match self.judge_client(cx) {
+                State::RequestEnd if cx.is_short => Step::To(self.refuse_for_memory(cx)),
+                next => Step::To(next),
+            },
             Err(error) => Step::To(self.refuse(error.status(), cx)),
         }
     }

@@ -61,6 +61,8 @@ pub(super) struct Flags {
     pub(super) is_loading: bool,
     /// A hook has answered that it waits; its deadline has not been set.
     pub(super) begins_wait: bool,
+    /// The header of a proxy must come before everything else.
+    pub(super) awaits_header: bool,
 }
 
 /// How long a client that met a shortage is asked to wait, seconds.
@@ -187,6 +189,7 @@ impl Connection {
             // A client that never sent a byte of a request is told nothing.
             Wait::Idle | Wait::Linger | Wait::Write => return self.abort(Why::Deadline, cx),
             Wait::Disk if self.output.is_some() => return self.abort(Why::Deadline, cx),
+            Wait::Head if self.state == State::Connect => return self.abort(Why::Deadline, cx),
             Wait::Head => {
                 let is_for_head = parse::is_for_head(&self.rest);
                 self.refuse_head(Error::HeadTimeout, is_for_head, cx)

@@ -6,6 +6,7 @@
 
 use super::Id;
 use super::exchange::Exchange;
+use crate::policy::proxy_header::Told;
 use core::net::SocketAddr;
 
 /// When a hook is called (the moments of the plugin contract, in order).
@@ -67,6 +68,12 @@ pub trait Origin {
 
     /// Our address that the peer has reached; `None` for a Unix socket.
     fn local(&self) -> Option<SocketAddr>;
+
+    /// A proxy tells whose connection it is; from now on the ends are those. Whoever never
+    /// listens to proxies need not take it.
+    fn believe(&self, told: Told) {
+        let _ = told;
+    }
 }
 
 /// No address is known.

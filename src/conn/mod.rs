@@ -10,6 +10,7 @@
 
 mod advance;
 mod chain;
+mod client;
 mod connection;
 mod deadline;
 mod exchange;
@@ -24,6 +25,7 @@ mod stream;
 mod waiting;
 
 pub use chain::COMEBACKS_MAX;
+pub use client::Gate;
 pub use connection::Connection;
 pub use deadline::{Deadline, Wait};
 pub use exchange::{Exchange, Pool};
@@ -89,6 +91,8 @@ pub struct Context<'a> {
     pub policy: &'a Policy,
     /// Where requests are noted.
     pub journal: &'a mut dyn Journal,
+    /// Who counts what each client has, if there are bounds.
+    pub gate: Option<&'a mut dyn Gate>,
     /// Whether connections own more memory together than they may: whoever wants more is refused.
     pub is_short: bool,
     /// Whether the server is about to stop, so that no connection is kept.

@@ -7,7 +7,7 @@
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum State {
-    /// Accepted; nothing has been received.
+    /// Accepted; nothing has been received, but perhaps a part of a proxy's header.
     Connect,
     /// Between exchanges: the next request's first byte is awaited.
     RequestStart,
@@ -57,7 +57,8 @@ impl State {
         let followers: &[Self] = match self {
             Connect => &[RequestStart],
             RequestStart => &[Read],
-            Read => &[RequestEnd, Error],
+            // Who asks too often is answered at once.
+            Read => &[RequestEnd, ResponseStart, Error],
             RequestEnd => &[ReadPost, HandleRequest, ResponseStart, Error],
             ReadPost => &[HandleRequest, Error],
             // A plugin that changed its mind starts over at the head (COMEBACK).

@@ -48,6 +48,7 @@ impl Connection {
             return Wait::Write;
         }
         match self.state {
+            State::Connect if self.flags.awaits_header => Wait::Head,
             State::Read => Wait::Head,
             State::ReadPost => {
                 let body = self.exchange.as_ref().map(|exchange| &exchange.body);

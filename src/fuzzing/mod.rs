@@ -7,26 +7,32 @@
 //! first bytes of an input set what is not the peer's to choose; the rest is what the peer sends,
 //! as it is, so that corpora and dictionaries stay legible.
 
+mod config;
 mod connection;
 mod elf;
+mod forwarded;
 mod message;
 mod plugin_config;
+mod proxy_header;
 mod responses;
 mod rules;
 mod script;
 mod selection;
 
+pub use config::config;
 pub use connection::connection;
 pub use elf::elf;
+pub use forwarded::forwarded;
 pub use message::{chunked_body, request_head, target};
 pub use plugin_config::plugin_config;
+pub use proxy_header::proxy_header;
 pub use selection::{conditional, negotiate, range};
 
 /// What a fuzz target is called and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 12] = [
     ("request_head", request_head),
     ("chunked_body", chunked_body),
     ("target", target),
@@ -34,8 +40,11 @@ pub const TARGETS: [Target; 9] = [
     ("conditional", conditional),
     ("negotiate", negotiate),
     ("connection", connection),
+    ("config", config),
     ("plugin_config", plugin_config),
     ("elf", elf),
+    ("proxy_header", proxy_header),
+    ("forwarded", forwarded),
 ];
 
 /// Takes an input apart from its start. Where it has ended, zeros come, so that every input means

@@ -18,7 +18,7 @@ pub struct InnerRequest {
     pub id: u64,
     /// Its head; empty if it is to be cancelled.
     pub head: Vec<u8>,
-    /// The other end of the parent's connection.
+    /// The client of the parent.
     pub peer: Option<SocketAddr>,
     /// This end of it.
     pub local: Option<SocketAddr>,

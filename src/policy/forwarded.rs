@@ -36,7 +36,7 @@ pub struct Trusted {
 
 /// How many elements of a list are looked at: more proxies than this are not in a row, and a head
 /// full of trusted addresses is not to cost more than others.
-pub(super) const ELEMENTS_MAX: usize = 32;
+const ELEMENTS_MAX: usize = 32;
 
 /// How long an address with its port may be: `[`, 39 characters, `]`, `:`, a port's five digits,
 /// or a name for it that is hidden.

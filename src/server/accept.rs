@@ -7,6 +7,7 @@
 
 use super::signals::Phase;
 use super::{Server, Share, special};
+use crate::clients::Place;
 use crate::conn::{Connection, Why};
 use crate::sys::socket;
 use std::io;
@@ -31,6 +32,7 @@ impl Server {
 
     /// Takes what fits into this turn.
     pub(super) fn accept(&mut self) {
+        self.judge_postponed();
         if self.phase == Phase::Rests {
             return;
         }
@@ -42,8 +44,9 @@ impl Server {
                     return;
                 }
                 budget -= 1;
-                match self.doors[index].listener.accept() {
-                    Ok(Some(socket)) => self.admit(socket),
+                let is_limited = self.core.clients.is_limited();
+                match self.doors[index].take(is_limited) {
+                    Ok(Some(arrival)) => self.judge(arrival),
                     Ok(None) => self.doors[index].is_ready = false,
                     Err(error) => self.handle_refused(index, &error),
                 }
@@ -69,8 +72,16 @@ impl Server {
     /// that are answered and closed by then never cost a registration.
     pub(super) fn admit(&mut self, socket: OwnedFd) {
         let connection = Connection::new(self.core.now, &self.core.limits);
+        self.begin(connection, socket, None);
+    }
+
+    /// The same for a connection that is known already, in the place that its client has.
+    pub(super) fn begin(&mut self, connection: Connection, socket: OwnedFd, place: Option<Place>) {
         let deadline = connection.deadline();
         let index = self.slots.insert(connection, socket);
+        if let Some(place) = place {
+            self.core.clients.seat(index, place);
+        }
         self.tally.accepted_count += 1;
         self.refresh_figures();
         if self.drive(index) == Share::IsOver {
@@ -86,7 +97,7 @@ impl Server {
 
     /// Ends a connection that has been idle for a while, so that idle clients do not keep others
     /// out. False if none was found.
-    fn make_room(&mut self) -> bool {
+    pub(super) fn make_room(&mut self) -> bool {
         let (now, limits) = (self.core.now, &self.core.limits);
         let found = self
             .slots

@@ -116,10 +116,10 @@ impl Server {
             if self.slots.len() >= self.turn.connections_max {
                 return;
             }
-            let Ok(Some(socket)) = door.listener.accept() else {
+            let Ok(Some(arrival)) = door.take(self.core.clients.is_limited()) else {
                 return;
             };
-            self.admit(socket);
+            self.judge(arrival);
         }
     }
 }

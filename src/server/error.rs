@@ -21,6 +21,8 @@ pub enum Error {
     Overlap(Address, Address),
     /// A plugin, or the list of them, cannot be used; what plugins said comes first.
     Plugins(String),
+    /// What is said of clients does not fit together.
+    Clients(String),
     /// The process lacks something.
     System(&'static str, io::Error),
 }
@@ -55,7 +57,7 @@ impl fmt::Display for Error {
                     "two hosts have the name {name}; take it from one of them"
                 )
             }
-            Self::Plugins(why) => f.write_str(why),
+            Self::Plugins(why) | Self::Clients(why) => f.write_str(why),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;
                 let is_unix = matches!(address, Address::Unix(_));

@@ -140,6 +140,7 @@ impl Server {
             "Idle connections that were ended to make room for others.",
             self.tally.displaced_count,
         );
+        self.describe_clients(text);
         text.number(
             "swiftd_accepting_paused",
             Kind::Gauge,
@@ -177,6 +178,41 @@ impl Server {
             Kind::Counter,
             "Bytes written to clients, heads and bodies.",
             traffic.sent_bytes,
+        );
+    }
+
+    fn describe_clients(&self, text: &mut Text) {
+        let clients = &self.core.clients;
+        text.number(
+            "swiftd_clients",
+            Kind::Gauge,
+            "Clients whose connections and requests are counted.",
+            clients.len(),
+        );
+        text.number(
+            "swiftd_clients_max",
+            Kind::Gauge,
+            "How many there may be; 0 if none are counted.",
+            clients.entries_max(),
+        );
+        let refusals = clients.refusals();
+        let mut family = text.family(
+            "swiftd_connections_refused_total",
+            Kind::Counter,
+            "Connections that were ended at once: of clients that had enough, of others than trusted proxies, of proxies without a header.",
+        );
+        for (why, count) in [
+            ("client", refusals.connections),
+            ("stranger", refusals.strangers),
+            ("header", refusals.headers),
+        ] {
+            family.sample(&[("why", why)], count);
+        }
+        text.number(
+            "swiftd_requests_refused_total",
+            Kind::Counter,
+            "Requests that were answered by 429.",
+            refusals.requests,
         );
     }
 

@@ -5,6 +5,7 @@
 
 mod accept;
 mod adopt;
+mod clients;
 mod doors;
 mod drive;
 mod error;
@@ -26,8 +27,9 @@ pub use reload::Source;
 pub use service::Service;
 pub use upgrade::Heirloom;
 
+use crate::clients::Clients;
 use crate::config::{Config, LISTENERS_MAX, Turn};
-use crate::conn::{Context, End, Id, Limits, NoJournal, Origin, Pool, Why};
+use crate::conn::{Context, End, Gate, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::control::Desk;
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Store};
@@ -43,6 +45,7 @@ use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::socket::{self, Address, Listener};
+use clients::Postponed;
 use doors::{Door, open_doors};
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
@@ -124,6 +127,8 @@ pub struct Server {
     turn: Turn,
     /// Nothing is accepted until there is room again.
     is_paused: bool,
+    /// Connections that are judged in the next turn.
+    postponed: Vec<Postponed>,
     tally: Tally,
     /// When accepting is tried again although no connection has ended.
     resume: Option<Timer>,
@@ -148,6 +153,7 @@ struct Core {
     stamp: Stamp,
     now: u64,
     policy: Policy,
+    clients: Clients,
     journal: NoJournal,
     ledger: Ledger,
     is_draining: bool,
@@ -156,6 +162,8 @@ struct Core {
 
 impl Core {
     fn context<'a>(&'a mut self, id: Id, origin: &'a dyn Origin) -> Context<'a> {
+        // What the server asks itself is nobody's request.
+        let is_counted = self.clients.is_limited() && id.slot < inner::FIRST_SLOT;
         Context {
             limits: &self.limits,
             hooks: &mut *self.hooks,
@@ -167,6 +175,7 @@ impl Core {
             origin,
             policy: &self.policy,
             journal: &mut self.journal,
+            gate: is_counted.then_some(&mut self.clients as &mut dyn Gate),
             is_short: self.ledger.is_short(),
             is_draining: self.is_draining,
         }
@@ -224,9 +233,11 @@ impl Server {
             limits,
             mut turn,
             temporary,
+            clients: client_bounds,
             listen,
             ..
         } = config;
+        client_bounds.check(&listen).map_err(Error::Clients)?;
         fit_descriptors(&mut turn, &mut cache);
         let system = |what| move |error| Error::System(what, error);
         let poll = Poll::new().map_err(system("cannot make an epoll instance"))?;
@@ -259,13 +270,14 @@ impl Server {
             stamp: Stamp::new(clock::unix_secs()),
             now,
             policy: Policy::default(),
+            clients: Clients::default(),
             journal: NoJournal,
             ledger: Ledger::new(turn.buffer_bytes_max),
             is_draining: false,
             traffic: Traffic::default(),
         };
         core.set_hosts(hosts);
-        Ok(Self {
+        let mut server = Self {
             poll,
             doors,
             slots: Slots::new(),
@@ -280,6 +292,7 @@ impl Server {
             buffer: vec![0; turn.read_bytes].into(),
             turn,
             is_paused: false,
+            postponed: Vec::new(),
             tally: Tally::new(now),
             resume: None,
             next_complaint: 0,
@@ -291,7 +304,9 @@ impl Server {
             has_terminal: process::has_terminal(),
             is_stopped: false,
             service: Service::default(),
-        })
+        };
+        server.set_clients(&client_bounds);
+        Ok(server)
     }
 
     /// Where the server listens, with real port numbers.
@@ -360,6 +375,7 @@ impl Server {
         if self.slots.reclaim() {
             self.is_paused = false;
         }
+        self.complain_of_clients();
         self.log.flush();
         let is_ending = matches!(self.phase, Phase::Ends { .. });
         self.is_stopped |= is_ending && self.slots.len() == 0;
@@ -368,7 +384,7 @@ impl Server {
 
     /// How long the next wait may be; `None` for ever.
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.can_accept() {
+        if !self.ready.is_empty() || !self.postponed.is_empty() || self.can_accept() {
             return Some(Duration::ZERO);
         }
         let due = [self.timers.next_deadline(), self.core.hooks.due()];
@@ -398,6 +414,7 @@ impl Server {
             let (id, why) = (slot.id(index), slot.connection.why());
             self.core.hooks.handle_close(id, why);
         }
+        self.leave(index);
         if let Some(slot) = self.slots.get_mut(index) {
             self.core.ledger.discount(slot.owned_bytes);
         }

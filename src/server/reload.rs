@@ -156,6 +156,7 @@ impl Server {
         self.core.limits = config.limits.clone();
         self.core.handler.files.set_bounds(cache);
         self.core.set_hosts(hosts);
+        self.set_clients(&config.clients);
         self.core.hooks.hang_up();
         // What was refused for lack of room may find some now.
         self.is_paused = false;

@@ -7,30 +7,46 @@
 
 use crate::conn::{Connection, Id, Origin, State};
 use crate::disk::ColdPiece;
+use crate::policy::proxy_header::Told;
 use crate::sys::socket;
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use swiftd_timer::Timer;
 
 /// A connection's socket. Who is at its ends is asked of the kernel when somebody wants to know, so
-/// that it takes no memory.
+/// that it takes no memory; only what a proxy has told is kept.
 #[derive(Debug)]
-pub(super) struct Socket(OwnedFd);
+pub(super) struct Socket {
+    descriptor: OwnedFd,
+    told: OnceCell<Box<Told>>,
+}
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.descriptor.as_fd()
     }
 }
 
 impl Origin for Socket {
     fn peer(&self) -> Option<SocketAddr> {
-        socket::peer(self.as_fd())
+        match self.told.get() {
+            Some(told) => told.source,
+            None => socket::peer(self.as_fd()),
+        }
     }
 
     fn local(&self) -> Option<SocketAddr> {
-        socket::local(self.as_fd())
+        match self.told.get() {
+            Some(told) => told.destination,
+            None => socket::local(self.as_fd()),
+        }
+    }
+
+    fn believe(&self, told: Told) {
+        // A connection has one header, so nothing is there yet.
+        let _ = self.told.set(Box::new(told));
     }
 }
 
@@ -128,7 +144,10 @@ impl Slots {
         };
         *place = Place::Used(Slot {
             connection,
-            socket: Socket(socket),
+            socket: Socket {
+                descriptor: socket,
+                told: OnceCell::new(),
+            },
             timer: None,
             generation,
             owned_bytes: 0,

@@ -5,6 +5,7 @@
 //! plugins and they themselves, the directory for temporary files, and the configuration file when
 //! it is read again. A path that begins with that of the jail is meant as seen from outside.
 
+use crate::config::file::STDIN;
 use crate::config::{Config, Destination, Service};
 use crate::sys::socket::Address;
 use std::io;
@@ -106,7 +107,9 @@ fn each_inner(config: &mut Config, mut change: impl FnMut(&mut PathBuf)) {
     }
     change(&mut config.temporary);
     config.plugins.file.iter_mut().for_each(&mut change);
-    config.plugins.config_file.iter_mut().for_each(&mut change);
+    let file = config.plugins.config_file.iter_mut();
+    file.filter(|path| **path != Path::new(STDIN))
+        .for_each(&mut change);
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags,
-    SocketType, accept_with, bind, connect, getpeername, getsockname, ipproto, listen, recv, send,
-    shutdown, socket_with, sockopt,
+    SocketType, accept_with, acceptfrom_with, bind, connect, getpeername, getsockname, ipproto,
+    listen, recv, send, shutdown, socket_with, sockopt,
 };
 use std::ffi::OsString;
 use std::fmt;
@@ -195,10 +195,29 @@ impl Listener {
     /// # Errors
     /// See accept(2); [`is_exhausted`] tells those that mean "not now".
     pub fn accept(&self) -> io::Result<Option<OwnedFd>> {
+        self.accept_by(|flags| accept_with(&self.socket, flags))
+    }
+
+    /// The same, with the peer's address; `None` for a Unix socket. Asked for later, the kernel
+    /// does not tell the address of a peer that has reset the connection meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::accept`].
+    pub fn accept_from(&self) -> io::Result<Option<(OwnedFd, Option<SocketAddr>)>> {
+        self.accept_by(|flags| {
+            let (socket, peer) = acceptfrom_with(&self.socket, flags)?;
+            Ok((socket, peer.and_then(|peer| peer.try_into().ok())))
+        })
+    }
+
+    fn accept_by<T>(
+        &self,
+        accept: impl Fn(SocketFlags) -> Result<T, Errno>,
+    ) -> io::Result<Option<T>> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         loop {
-            match accept_with(&self.socket, flags) {
-                Ok(socket) => return Ok(Some(socket)),
+            match accept(flags) {
+                Ok(accepted) => return Ok(Some(accepted)),
                 Err(Errno::AGAIN) => return Ok(None),
                 // The connection died in the queue, or its network did: take the next one.
                 Err(Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => {}

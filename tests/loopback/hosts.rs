@@ -407,10 +407,10 @@ fn a_thousand_swaps_leave_nothing_behind() {
     for number in 0..1_000 {
         let is_odd = number % 2 == 1;
         // Somebody always waits who has asked hosts that have been replaced since.
-        if number % 100 == 50 {
-            if let Some(stream) = waiting.replace(stage.ask("one.example", "/file")) {
-                assert_eq!(stage.answer(stream).0, 200);
-            }
+        if number % 100 == 50
+            && let Some(stream) = waiting.replace(stage.ask("one.example", "/file"))
+        {
+            assert_eq!(stage.answer(stream).0, 200);
         }
         stage.set(if is_odd { &config } else { &other });
         assert!(stage.server.site_count() <= 5);

@@ -55,6 +55,7 @@ impl Core {
             origin: &Nowhere,
             policy: &self.policy,
             journal: &mut self.journal,
+            gate: None,
             is_short: false,
             is_draining: self.is_draining,
         }

@@ -89,7 +89,8 @@ pub mod what {
     pub const PROTOCOL: u32 = 5;
     /// The authority that the request is for.
     pub const HOST: u32 = 6;
-    /// The peer's address: `192.0.2.1:4711`, `[2001:db8::1]:4711`, `unix:`.
+    /// The client's address: `192.0.2.1:4711`, `[2001:db8::1]:4711`, `unix:`; port 0 if a trusted
+    /// proxy has not told it.
     pub const PEER: u32 = 7;
     /// The server's address, in the same form.
     pub const LOCAL: u32 = 8;

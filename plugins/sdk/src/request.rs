@@ -196,7 +196,8 @@ impl<'a> Request<'a> {
         self.property(what::HOST)
     }
 
-    /// The peer's address: `192.0.2.1:4711`, `[2001:db8::1]:4711`, `unix:`.
+    /// The client's address: `192.0.2.1:4711`, `[2001:db8::1]:4711`, `unix:`; port 0 if a trusted
+    /// proxy has not told it, empty if the client has gone.
     ///
     /// ```
     /// fn is_local(req: &swiftd_plugin::Request) -> bool { req.peer().starts_with(b"127.") }

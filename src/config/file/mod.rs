@@ -121,7 +121,7 @@ pub fn parse(bytes: &[u8], config: &mut Config) -> Result<(), Vec<Fault>> {
     read(&[source], &mut draft)?;
     *config = draft
         .finish()
-        .expect("a budget that is too small was refused");
+        .expect("what does not fit together was refused");
     Ok(())
 }
 

@@ -84,8 +84,8 @@ impl<'a> Reading<'a> {
             );
             self.refuse_said("limits.target-bytes", text);
         }
-        if let Err(text) = self.draft.clone().finish() {
-            self.refuse_said("memory", text);
+        if let Err(unfit) = self.draft.clone().finish() {
+            self.refuse_said(unfit.setting, unfit.text);
         }
         self.faults
     }

@@ -171,14 +171,17 @@ impl Kind {
                 "off" => Some(Plain::Switch(false)),
                 _ => return Err(Wrong(format!(" {text:?}: expected on or off"))),
             },
-            Self::Word(words) => {
-                if !words.contains(&text) {
+            Self::Word(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
+                Some(word) => Some(Plain::Text((*word).to_owned())),
+                None => {
                     let meant = nearest(text, words.iter().copied());
                     let meant =
                         meant.map_or(String::new(), |word| format!("; did you mean {word}?"));
                     return Err(Wrong(format!(" {text:?}: {}{meant}", setting.expected())));
                 }
-                Some(Plain::Text(text.to_owned()))
+            },
+            Self::Listen if !is_file && text.ends_with(PROXIED) => {
+                Some(Plain::Proxied(text.trim_end_matches(PROXIED).to_owned()))
             }
             Self::Listen if is_file && text.starts_with("unix:") && !text.starts_with("unix:/") => {
                 None
@@ -240,6 +243,9 @@ impl Kind {
         })
     }
 }
+
+/// On the command line, an address whose connections begin with a PROXY header ends so.
+const PROXIED: &str = ",proxy";
 
 /// What an address looks like.
 pub(crate) const LISTEN_FORM: &str =

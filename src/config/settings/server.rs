@@ -6,6 +6,9 @@ use super::{Row, row};
 
 const ANY: u64 = u32::MAX as u64;
 
+/// Where lines of a log can go.
+const WHERE: &str = "off, stderr, syslog, syslog:SOCKET, ram:BYTES or the path of a file";
+
 #[rustfmt::skip]
 pub(super) const TOP: &[Row] = &[
     row("", "root", Directory, |d| &mut d.host().root,
@@ -14,7 +17,7 @@ pub(super) const TOP: &[Row] = &[
         .default("must be given")
         .example("\"/var/www/html\""),
     row("", "listen", Listen, |d| &mut d.config.listen,
-        "Where to listen: `\"IPV4:PORT\"`, `\"[IPV6]:PORT\"` or `\"unix:/PATH\"`, or a table `{ address = \"...\", proxy-protocol = true }` where a proxy begins each connection with a PROXY header. Port 0 takes a free one.")
+        "Where to listen: `\"IPV4:PORT\"`, `\"[IPV6]:PORT\"` or `\"unix:/PATH\"`, or a table `{ address = \"...\", proxy-protocol = true }` where a proxy begins each connection with a PROXY header. Port 0 takes a free one. On the command line, `ADDRESS,proxy` is such a table.")
         .short("listen", 'l'),
     row("", "index", List("file names without a slash"), |d| &mut d.host().index,
         "File names that stand for a directory; the first one that exists does.")
@@ -75,40 +78,51 @@ pub(super) const TOP: &[Row] = &[
 
 #[rustfmt::skip]
 pub(super) const LOG: &[Row] = &[
-    row("log", "access", Text("off, stderr, syslog, ram:BYTES or the path of a file"), |d| &mut d.host().access,
-        "Where requests are noted: `\"off\"`, `\"stderr\"`, `\"syslog\"`, `\"ram:64K\"` for a ring in memory, which `swiftd -s log` prints, or a file.")
+    row("log", "access", Text(WHERE), |d| &mut d.host().access,
+        "Where requests are noted: `\"off\"`, `\"stderr\"`, `\"syslog\"` for /dev/log, `\"syslog:/PATH\"` for another socket, `\"ram:64K\"` for a ring in memory, which `swiftd -s log` prints, or a file.")
         .option("access-log").of_host(),
     row("log", "format", Word(&FORMATS), |d| &mut d.host().format,
         "How requests are noted: the Common Log Format, that with Referer and User-Agent, that with host and port before it, or an object of JSON a line.")
         .option("log-format").of_host(),
-    row("log", "error", Text("off, stderr, syslog, ram:BYTES or the path of a file"), |d| &mut d.config.logs.error,
+    row("log", "error", Text(WHERE), |d| &mut d.config.logs.error,
         "Where everything else is noted; the same kinds.")
         .option("error-log"),
     row("log", "level", Word(&LEVELS), |d| &mut d.config.logs.level,
         "What is worth less is not noted.")
         .option("log-level"),
     row("log", "buffer", Bytes { least: 4096, most: 64 << 20 }, |d| &mut d.config.logs.buffer_bytes_max,
-        "Lines of a log that wait for the disk; what is more is counted and dropped."),
+        "Lines of a log that wait for the disk; what is more is counted and dropped.")
+        .option("log-buffer"),
 ];
 
 #[rustfmt::skip]
 pub(super) const CLIENTS: &[Row] = &[
     row("clients", "connections", Count { least: 1, most: ANY }, |d| &mut d.config.clients.connections_max,
         "Connections of one client at the same time.")
+        .option("client-connections")
         .optional()
         .example("64"),
     row("clients", "requests-per-second", Count { least: 1, most: 1_000_000 }, |d| &mut d.config.clients.requests_per_second,
         "Requests of one client a second, in the long run; more is a 429.")
+        .option("client-rate")
         .optional()
         .example("20"),
     row("clients", "burst", Count { least: 1, most: 1_000_000 }, |d| &mut d.config.clients.burst,
-        "Requests that a client may make at once before the rate counts."),
+        "Requests that a client may make at once before the rate counts.")
+        .option("client-burst"),
+
     row("clients", "table", Count { least: 16, most: 1 << 20 }, |d| &mut d.config.clients.table_entries_max,
-        "Clients that are remembered. When the table is full, those that were quiet longest are forgotten."),
+        "Clients that are remembered. When the table is full, those that were quiet longest are forgotten.")
+        .option("client-table"),
+
     row("clients", "trusted-proxies", List("addresses and networks"), |d| &mut d.config.clients.trusted_proxies,
-        "Proxies that are believed when they say on whose behalf they ask, by `Forwarded`, `X-Forwarded-For` or the PROXY protocol: `\"127.0.0.1\"`, `\"10.0.0.0/8\"`, `\"2001:db8::/32\"`, and `\"unix\"` for whoever connects to a Unix socket."),
+        "Proxies that are believed when they say on whose behalf they ask, by `Forwarded`, `X-Forwarded-For` or the PROXY protocol: `\"127.0.0.1\"`, `\"10.0.0.0/8\"`, `\"2001:db8::/32\"`, and `\"unix\"` for whoever connects to a Unix socket.")
+        .option("trusted-proxy"),
+
     row("clients", "forwarded-field", Word(&FIELDS), |d| &mut d.config.clients.forwarded_field,
-        "The field that the trusted proxies write; no other is read."),
+        "The field that the trusted proxies write; no other is read.")
+        .option("forwarded-field"),
+
 ];
 
 #[rustfmt::skip]

@@ -145,8 +145,8 @@ const MODE_WORDS: Words<Mode, 3> = [
 ];
 
 const FIELD_WORDS: Words<ForwardedField, 2> = [
-    ("x-forwarded-for", ForwardedField::XForwardedFor),
-    ("forwarded", ForwardedField::Forwarded),
+    ("X-Forwarded-For", ForwardedField::XForwardedFor),
+    ("Forwarded", ForwardedField::Forwarded),
 ];
 
 pub(super) static LEVELS: [&str; 5] = names(&LEVEL_WORDS);

@@ -12,12 +12,18 @@ use std::os::fd::{AsRawFd, RawFd};
 impl Call<'_> {
     /// An address as `what` 7 and 8 tell it.
     fn address(&mut self, is_peer: bool) -> Option<&[u8]> {
-        let origin = self.request.as_ref()?.caller.origin;
+        let request = self.request.as_ref()?;
+        let origin = request.caller.origin;
         let address = if is_peer {
-            origin.peer()
+            request.exchange.client_address(origin)
         } else {
             origin.local()
         };
+        // Of a connection that is no more only this end is known, and whoever has broken it must not
+        // pass for a Unix socket.
+        if address.is_none() && is_peer && origin.local().is_some() {
+            return None;
+        }
         let text = address.map_or("unix:".to_owned(), |address| address.to_string());
         Some(self.runtime.loans.lend(text.into_bytes()))
     }

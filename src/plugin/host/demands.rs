@@ -313,7 +313,8 @@ impl Demands for Call<'_> {
         {
             let host = host.as_deref();
             let origin = request.caller.origin;
-            let inner = InnerRequest::new(made, depth, generation, target, host, origin);
+            let mut inner = InnerRequest::new(made, depth, generation, target, host, origin);
+            inner.peer = request.exchange.client_address(origin);
             self.runtime.inner.push_back(inner);
         }
         made
