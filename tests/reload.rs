@@ -208,6 +208,34 @@ fn hosts_come_and_go() {
 }
 
 #[test]
+fn bounds_of_clients_and_the_kind_of_a_listener_change() {
+    let stage = Stage::new();
+    let server = stage.start("");
+    let address = server.address();
+    let mut kept = server.connect();
+    assert_eq!(kept.get("/small.txt").status, 200);
+    let clients = "[clients]\nconnections = 1";
+    stage.accept(clients, "configuration reloaded: clients");
+    // Who was there before counts.
+    assert!(attempt(address).is_err());
+    assert_eq!(kept.get("/small.txt").status, 200);
+    let proxied = "listen = [{ address = \"127.0.0.1:0\", proxy-protocol = true }]\n\
+        [clients]\ntrusted-proxies = [\"127.0.0.1\"]";
+    let inode = listening_inode(&server, address);
+    stage.accept(proxied, "configuration reloaded: clients, proxy-protocol");
+    assert_eq!(listening_inode(&server, address), inode);
+    let mut client = server.connect();
+    client.send("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n");
+    assert_eq!(client.get("/small.txt").status, 200);
+    assert!(attempt(address).is_err());
+    stage.accept("", "configuration reloaded: clients, proxy-protocol");
+    assert!(attempt(address).is_ok());
+    drop((kept, client));
+    server.signal(Signal::TERM);
+    assert!(server.wait().0.success());
+}
+
+#[test]
 fn listeners_come_and_go_and_those_that_stay_are_not_touched() {
     let stage = Stage::new();
     let (first, second) = (free(), free());

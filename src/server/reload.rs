@@ -8,7 +8,7 @@
 use super::doors::{Exchange, Planned, Standing, plan, plan_nothing};
 use super::signals::Phase;
 use super::{Error, Server, fit_descriptors, hosts};
-use crate::config::{Config, Order};
+use crate::config::{Config, Listen, Order};
 use crate::sys::socket::Address;
 use crate::sys::threads;
 use std::fmt::{self, Debug};
@@ -288,6 +288,13 @@ fn changes(new: &Config, old: &Config) -> Vec<&'static str> {
         ("cache", differs(&new.cache, &old.cache)),
         ("logs", differs(&new.logs, &old.logs)),
         ("clients", differs(&new.clients, &old.clients)),
+        ("proxy-protocol", {
+            let is_other = |(new, old): (&Listen, &Listen)| {
+                new.address == old.address && new.is_proxied != old.is_proxied
+            };
+            let pairs = |new| old.listen.iter().map(move |old| (new, old));
+            new.listen.iter().flat_map(pairs).any(is_other)
+        }),
         ("memory", new.memory != old.memory),
         ("plugins", new.plugins.values != old.plugins.values),
     ];

@@ -19,11 +19,12 @@ pub(super) struct Bequest {
 }
 
 /// What a server needs for what comes after the start.
-pub(super) struct Lifecycle {
+pub(super) struct Lifecycle<'a> {
     pub(super) source: Source,
     pub(super) program: Option<Program>,
     pub(super) desk: io::Result<Desk>,
-    pub(super) report: Option<Report>,
+    /// It stays with whoever tells of a failure until there can be none any more.
+    pub(super) report: &'a mut Option<Report>,
 }
 
 /// Reads the configuration as it was read at the start, from wherever this process is now.

@@ -209,7 +209,7 @@ impl Start<'_> {
             source: source(ground),
             program,
             desk,
-            report: bequest.report.take(),
+            report: &mut bequest.report,
         };
         work(config, worker, announcer, main, lifecycle).map_err(failure)?;
         Ok(0)
@@ -336,7 +336,7 @@ fn work(
     worker: Worker,
     announcer: &mut Announcer,
     main: u32,
-    lifecycle: Lifecycle,
+    lifecycle: Lifecycle<'_>,
 ) -> Result<(), server::Error> {
     let system = |what| move |error| server::Error::System(what, error);
     crash::install_handler().map_err(system("cannot handle fatal signals"))?;
@@ -387,7 +387,7 @@ fn work(
     }
     announcer.leave_terminal();
     announcer.tell(0);
-    if let Some(report) = lifecycle.report {
+    if let Some(report) = lifecycle.report.take() {
         // From here on it is the predecessor that is not needed.
         server.take_paths();
         if let (Some(file), Some(path)) = (&mut announcer.pid_file, pid_path) {
