@@ -3,13 +3,16 @@
 //! Jobs go in through a bounded queue, replies come back through another, and the loop is woken.
 //! Short jobs (finding a file) go before long ones (bringing a piece of a file into memory), so
 //! that a slow disk that is busy with large files still answers for small ones between two pieces.
+//! Lines of logs go between the two. Logs in files have a second thread of this kind, so that a log
+//! whose disk does not answer holds nobody who looks for a file.
 
 use crate::conn::{Append, Id};
 use crate::files::{Found, Key, Settings, Site};
 use crate::http::negotiate::CodingSet;
+use crate::log;
 use crate::sys::file::{self, Waiting};
 use crate::sys::poll::Waker;
-use crate::sys::{process, spool, threads};
+use crate::sys::{spool, threads};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,8 +32,8 @@ pub enum Job {
     },
     /// See whether a root is still where it was.
     CheckRoot(Arc<Site>),
-    /// Write lines to the log.
-    Log(Vec<u8>),
+    /// Write lines to a log.
+    Log(Box<log::Batch>),
     /// Bring a piece of a file into memory.
     Load {
         /// For whom.
@@ -101,6 +104,8 @@ pub enum Reply {
         /// The file.
         result: io::Result<Arc<OwnedFd>>,
     },
+    /// Lines have been written to a log, or cannot be.
+    Logged(Box<log::Outcome>),
 }
 
 /// The queues between the loop and the disk thread.
@@ -108,12 +113,14 @@ pub enum Reply {
 pub struct Disk {
     queues: Mutex<Queues>,
     has_work: Condvar,
-    waker: Waker,
+    waker: Arc<Waker>,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
     short: VecDeque<Job>,
+    /// Each log has at most one here.
+    logs: VecDeque<Job>,
     long: VecDeque<Job>,
     replies: Vec<Reply>,
     is_stopping: bool,
@@ -145,15 +152,26 @@ impl Disk {
     /// # Errors
     /// No descriptor is left.
     pub fn new(short_jobs_max: usize, long_jobs_max: usize) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
+        let waker = Arc::new(Waker::new()?);
+        Ok(Self::with_waker(waker, short_jobs_max, long_jobs_max))
+    }
+
+    /// Queues for logs only, which wake the same loop.
+    #[must_use]
+    pub fn beside(&self) -> Arc<Self> {
+        Self::with_waker(Arc::clone(&self.waker), 0, 0)
+    }
+
+    fn with_waker(waker: Arc<Waker>, short_jobs_max: usize, long_jobs_max: usize) -> Arc<Self> {
+        Arc::new(Self {
             queues: Mutex::new(Queues {
                 short_jobs_max,
                 long_jobs_max,
                 ..Queues::default()
             }),
             has_work: Condvar::new(),
-            waker: Waker::new()?,
-        }))
+            waker,
+        })
     }
 
     /// Starts the thread. Bodies of requests are kept in files in `temporary`.
@@ -161,10 +179,22 @@ impl Disk {
     /// # Errors
     /// No thread can be made.
     pub fn start(self: &Arc<Self>, temporary: PathBuf) -> io::Result<Worker> {
+        self.start_as("swiftd-disk", temporary)
+    }
+
+    /// The same for [`Self::beside`].
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn start_for_logs(self: &Arc<Self>) -> io::Result<Worker> {
+        self.start_as("swiftd-log", PathBuf::new())
+    }
+
+    fn start_as(self: &Arc<Self>, name: &str, temporary: PathBuf) -> io::Result<Worker> {
         let disk = Arc::clone(self);
         let null = file::open_null()?;
         let thread = thread::Builder::new()
-            .name("swiftd-disk".into())
+            .name(name.into())
             .stack_size(STACK_BYTES)
             .spawn(move || disk.work(&temporary, &null))?;
         Ok(Worker {
@@ -190,10 +220,10 @@ impl Disk {
             queues.long.retain(is_wanted);
         }
         let (short_max, long_max) = (queues.short_jobs_max, queues.long_jobs_max);
-        let (queue, jobs_max) = if is_long {
-            (&mut queues.long, long_max)
-        } else {
-            (&mut queues.short, short_max)
+        let (queue, jobs_max) = match job {
+            Job::Load { .. } | Job::Append { .. } => (&mut queues.long, long_max),
+            Job::Log(_) => (&mut queues.logs, usize::MAX),
+            Job::Find { .. } | Job::CheckRoot(_) => (&mut queues.short, short_max),
         };
         if queue.len() >= jobs_max {
             return Err(Full(job));
@@ -238,6 +268,12 @@ impl Disk {
         std::mem::take(&mut self.lock().replies)
     }
 
+    /// The same without a look at the waker, which the others' replies share.
+    #[must_use]
+    pub fn take_replies_beside(&self) -> Vec<Reply> {
+        std::mem::take(&mut self.lock().replies)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queues> {
         // A panic elsewhere leaves the queues whole: nothing is half done while they are locked.
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
@@ -248,6 +284,9 @@ impl Disk {
         let mut queues = self.lock();
         loop {
             if let Some(job) = queues.short.pop_front() {
+                return Some(job);
+            }
+            if let Some(job) = queues.logs.pop_front() {
                 return Some(job);
             }
             if queues.is_stopping {
@@ -261,6 +300,12 @@ impl Disk {
                 .wait(queues)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// The next batch of a log, if nobody works on them.
+    #[cfg(test)]
+    pub(crate) fn take_log_for_test(&self) -> Option<Job> {
+        self.lock().logs.pop_front()
     }
 
     fn work(&self, temporary: &Path, null: &OwnedFd) {
@@ -281,10 +326,7 @@ fn perform(job: Job, temporary: &Path, null: &OwnedFd) -> Option<Reply> {
             let replacement = site.replacement().map(Arc::new);
             Some(Reply::RootChecked { site, replacement })
         }
-        Job::Log(lines) => {
-            process::print_error(&lines);
-            None
-        }
+        Job::Log(batch) => batch.perform().map(Reply::Logged),
         Job::Load { id, piece } => {
             let piece = piece.upgrade()?;
             let file = piece.file.as_fd();
@@ -366,6 +408,7 @@ impl Drop for Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     const ID: Id = Id {
         slot: 0,
@@ -410,15 +453,22 @@ mod tests {
         let disk = Disk::new(1, 1).unwrap();
         let piece = cold_piece();
         disk.submit(load(&piece)).unwrap();
-        disk.submit(Job::Log(Vec::new())).unwrap();
-        assert!(disk.submit(Job::Log(Vec::new())).is_err());
+        let log = || Job::Log(Box::new(log::Batch::for_stderr(Vec::new())));
+        disk.submit(log()).unwrap();
+        disk.submit(log()).unwrap();
+        let root = Arc::new(Site::open(Config::new("/".into()).site).unwrap());
+        disk.submit(Job::CheckRoot(Arc::clone(&root))).unwrap();
+        assert!(disk.submit(Job::CheckRoot(root)).is_err());
         let waiting = Backlog {
             short_count: 1,
             load_count: 1,
             append_count: 0,
         };
         assert_eq!(disk.backlog(), waiting);
-        assert!(matches!(disk.next_job(), Some(Job::Log(_))));
+        assert!(matches!(disk.next_job(), Some(Job::CheckRoot(_))));
+        for _ in 0..2 {
+            assert!(matches!(disk.next_job(), Some(Job::Log(_))));
+        }
         assert!(matches!(disk.next_job(), Some(Job::Load { .. })));
     }
 }

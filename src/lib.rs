@@ -22,7 +22,9 @@
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
-//! | [`config`], [`cli`], [`log`] | what the operator sets and reads | nothing |
+//! | [`log`] | the error log and the logs of requests: where lines wait, and where they go | `sys`, `disk` |
+//! | [`config`], [`cli`] | what the operator sets | nothing |
+//! | [`text`] | text made fit for a line | nothing |
 //! | [`figures`] | numbers as the text of a status page | nothing |
 //!
 //! The first four are the core. They get bytes and the time as arguments and give bytes and
@@ -51,4 +53,5 @@ pub mod supervisor;
 pub mod sys;
 #[doc(hidden)]
 pub mod testing;
+pub mod text;
 pub mod workbench;

@@ -17,6 +17,8 @@ mod files;
 mod hooks;
 #[path = "conformance/hosts.rs"]
 mod hosts;
+#[path = "conformance/notes.rs"]
+mod notes;
 #[path = "conformance/paths.rs"]
 mod paths;
 #[path = "conformance/persistence.rs"]

@@ -26,6 +26,8 @@ mod server;
 mod serving;
 #[path = "loopback/spool.rs"]
 mod spool;
+#[path = "support/stopped.rs"]
+mod stopped;
 #[path = "loopback/stopped_disk.rs"]
 mod stopped_disk;
 #[path = "loopback/stopping.rs"]

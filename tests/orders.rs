@@ -74,8 +74,7 @@ fn orders_have_verdicts_and_exit_codes() {
         assert_eq!(pid_in(&stage.path("pid")), server.pid());
         expect(&stage.order("reload"), 0, "configuration reloaded");
         expect(&stage.order("reopen"), 0, "");
-        let log = stage.order("log");
-        assert_eq!(log.code, Some(0), "{log:?}");
+        expect(&stage.order("log"), 1, "no log is kept in memory");
         assert_eq!(server.get("/small.txt").status, 200);
         expect(
             &stage.order("stop"),
@@ -84,6 +83,22 @@ fn orders_have_verdicts_and_exit_codes() {
         );
         assert!(server.wait().0.success());
         assert!(!stage.path("pid").exists());
+    }
+}
+
+#[test]
+fn logs_in_memory_are_printed() {
+    for options in [&[][..], &["--supervise"]] {
+        let stage = Stage::new();
+        let server = stage.start(&[&["--access-log", "ram:64K"], options].concat());
+        assert_eq!(server.get("/small.txt").status, 200);
+        let log = stage.order("log");
+        assert_eq!(log.code, Some(0), "{log:?}");
+        let text = String::from_utf8(log.output).unwrap();
+        assert!(text.contains("\"GET /small.txt HTTP/1.1\" 200"), "{text}");
+        assert!(text.ends_with('\n') && !text.starts_with("ok"), "{text:?}");
+        assert_eq!(stage.order("stop").code, Some(0));
+        assert!(server.wait().0.success());
     }
 }
 

@@ -186,6 +186,33 @@ fn another_root_is_served_from_then_on() {
 }
 
 #[test]
+fn logs_come_and_go() {
+    let stage = Stage::new();
+    let server = stage.start("");
+    let mut kept = server.connect();
+    assert_eq!(kept.get("/small.txt?before").status, 200);
+    let path = stage.path("access.log");
+    let logged = format!("[log]\naccess = {path:?}");
+    stage.accept(&logged, "configuration reloaded: rules");
+    assert_eq!(kept.get("/small.txt?meanwhile").status, 200);
+    // Rotated by renaming, and a reload.
+    fs::rename(&path, stage.path("access.log.1")).unwrap();
+    stage.accept(&logged, "configuration reloaded");
+    assert_eq!(kept.get("/small.txt?later").status, 200);
+    stage.accept("", "configuration reloaded: rules");
+    assert_eq!(kept.get("/small.txt?after").status, 200);
+    drop(kept);
+    server.finish_with_log(1);
+    let read = |name: &str| fs::read_to_string(stage.path(name)).unwrap();
+    let (old, new) = (read("access.log.1"), read("access.log"));
+    assert!(
+        old.contains("?meanwhile") && old.lines().count() == 1,
+        "{old}"
+    );
+    assert!(new.contains("?later") && new.lines().count() == 1, "{new}");
+}
+
+#[test]
 fn hosts_come_and_go() {
     let stage = Stage::new();
     let server = stage.start("");
@@ -343,6 +370,10 @@ fn a_configuration_that_cannot_hold_changes_nothing() {
         &format!("[error-pages]\n404 = \"/nonexistent.html\"\n{changed}"),
         &["error page", "nonexistent.html"],
     );
+    stage.refuse(
+        &format!("{changed}[log]\naccess = \"/nonexistent/access.log\""),
+        &["/nonexistent/access.log"],
+    );
     // One of the new listeners can be had, the other one not.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let (new, taken) = (free(), taken.local_addr().unwrap());
@@ -380,7 +411,7 @@ fn a_configuration_that_cannot_hold_changes_nothing() {
     // That nothing is left of what was opened is seen at the end.
     drop(kept);
     let log = server.finish_with_log(1);
-    assert_eq!(log.len(), 10, "{log:#?}");
+    assert_eq!(log.len(), 11, "{log:#?}");
     for line in &log {
         assert!(
             line.starts_with("swiftd: configuration not reloaded, the one before still holds: "),

@@ -99,16 +99,6 @@ Clients: an IPv4 address, or an IPv6 network of 64 bits
       --forwarded-field NAME where it says so: X-Forwarded-For or Forwarded
                              [X-Forwarded-For]
 
-Clients, each an IPv4 address or an IPv6 network of 64 bits
-      --client-connections N connections of one at the same time  [off]
-      --client-rate N        requests of one a second; then 429  [off]
-      --client-burst N       requests at once, before the rate counts  [50]
-      --client-table N       clients that are remembered  [4096]
-      --trusted-proxy WHO    ADDRESS, ADDRESS/BITS or unix: is believed when it
-                             says on whose behalf it asks; repeatable
-      --forwarded-field NAME what proxies write: X-Forwarded-For or Forwarded
-                             [X-Forwarded-For]
-
 Plugins
       --plugins FILE         the list of plugins, read anew when it is saved:
                              lines NAME:/DIR/$, each for /DIR/NAME.so

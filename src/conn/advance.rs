@@ -137,14 +137,18 @@ impl Connection {
                 return Step::To(State::Close);
             }
             // What is kept until the rest comes is memory.
-            Ok(None) if cx.is_short => return Step::To(self.refuse_for_memory(cx)),
+            Ok(None) if cx.is_short => {
+                let next = self.refuse_for_memory(cx);
+                self.keep_request_line(input.rest(), cx);
+                return Step::To(next);
+            }
             Ok(None) => return Step::Wait,
             Err(error) => {
-                let is_for_head = parse::is_for_head(input.rest());
-                return Step::To(self.refuse_head(error, is_for_head, cx));
+                return Step::To(self.refuse_head(error, input.rest(), cx));
             }
         };
         let mut exchange = cx.pool.take_exchange();
+        exchange.began = cx.now;
         let request = &mut exchange.request;
         request.head.extend_from_slice(&input.rest()[..head_bytes]);
         let parsed = parse::parse(request, &cx.limits.head);
@@ -310,6 +314,7 @@ impl Connection {
 
     fn response_end(&mut self, input: &Input<'_>, cx: &mut Context<'_>) -> Step {
         let mut exchange = self.exchange.take().expect(HAS_EXCHANGE);
+        self.note(&exchange, Why::Done, cx);
         finish(&mut exchange, Why::Done, cx);
         cx.pool.give_exchange(exchange);
         if self.flags.ends {

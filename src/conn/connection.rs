@@ -191,8 +191,10 @@ impl Connection {
             Wait::Disk if self.output.is_some() => return self.abort(Why::Deadline, cx),
             Wait::Head if self.state == State::Connect => return self.abort(Why::Deadline, cx),
             Wait::Head => {
-                let is_for_head = parse::is_for_head(&self.rest);
-                self.refuse_head(Error::HeadTimeout, is_for_head, cx)
+                let rest = mem::take(&mut self.rest);
+                let next = self.refuse_head(Error::HeadTimeout, &rest, cx);
+                self.rest = rest;
+                next
             }
             Wait::Body => self.refuse(Error::BodyTimeout.status(), cx),
             Wait::Disk => self.refuse(Status::SERVICE_UNAVAILABLE, cx),
@@ -255,6 +257,7 @@ impl Connection {
         if let Some(mut exchange) = self.exchange.take() {
             let stream = &exchange.stream;
             is_incomplete |= stream.is_sending() && !stream.is_sent();
+            self.note(&exchange, why, cx);
             finish(&mut exchange, why, cx);
         }
         if self.state != State::Close {
@@ -385,7 +388,11 @@ impl Connection {
 
     /// Makes the response an error's; returns the state that follows.
     pub(super) fn refuse(&mut self, status: Status, cx: &mut Context<'_>) -> State {
-        let exchange = self.exchange.get_or_insert_with(|| cx.pool.take_exchange());
+        let exchange = self.exchange.get_or_insert_with(|| {
+            let mut exchange = cx.pool.take_exchange();
+            exchange.began = cx.now;
+            exchange
+        });
         exchange.response.set_error(status);
         exchange.stream.clear();
         // A head that is not complete names no host.
@@ -407,17 +414,20 @@ impl Connection {
         next
     }
 
-    /// Refuses a head that is not complete.
+    /// Refuses a head that is not complete: `input` is as much of it as has come.
     pub(super) fn refuse_head(
         &mut self,
         error: Error,
-        is_for_head: bool,
+        input: &[u8],
         cx: &mut Context<'_>,
     ) -> State {
         let next = self.refuse(error.status(), cx);
-        if is_for_head && let Some(exchange) = &mut self.exchange {
+        if parse::is_for_head(input)
+            && let Some(exchange) = &mut self.exchange
+        {
             exchange.request.method = Method::Head;
         }
+        self.keep_request_line(input, cx);
         next
     }
 

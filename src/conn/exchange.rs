@@ -60,6 +60,8 @@ pub struct Exchange {
     pub host: Option<Arc<Host>>,
     /// The client, as a trusted proxy tells it.
     pub client: Option<SocketAddr>,
+    /// Who the client is, as a plugin has found out.
+    pub user: Option<Box<[u8]>>,
     /// When its head was complete, milliseconds on the loop's clock.
     pub began: u64,
     /// Whether a hook has been called, so that the end must be told.
@@ -87,6 +89,7 @@ impl Default for Exchange {
             physical: None,
             host: None,
             client: None,
+            user: None,
             began: 0,
             is_heard: false,
             change: Change::None,
@@ -114,6 +117,7 @@ impl Exchange {
         self.physical = None;
         self.host = None;
         self.client = None;
+        self.user = None;
         self.began = 0;
         self.is_heard = false;
         self.change = Change::None;

@@ -30,7 +30,7 @@ pub use connection::Connection;
 pub use deadline::{Deadline, Wait};
 pub use exchange::{Exchange, Pool};
 pub use hooks::{Caller, Flow, Hooks, NoHooks, Nowhere, Origin, Point, Why};
-pub use journal::{Journal, NoJournal};
+pub use journal::{Journal, NoJournal, Note};
 pub use limits::Limits;
 pub use output::{Output, Piece};
 pub use request_body::{Append, Bounds as BodyBounds, RequestBody};

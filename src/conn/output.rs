@@ -147,6 +147,13 @@ impl Output {
         self.bytes.len() - self.sent + shared.map(<[u8]>::len).sum::<usize>()
     }
 
+    /// How many bytes have not been sent, those of files included.
+    #[must_use]
+    pub fn left_bytes(&self) -> u64 {
+        let splices = self.splices.iter().map(|splice| splice.bytes_left);
+        (self.bytes.len() - self.sent) as u64 + splices.sum::<u64>()
+    }
+
     /// Lets go of what has been sent if that is most of the buffer: one to which more is appended
     /// all the time is never empty.
     pub fn compact(&mut self) {

@@ -125,7 +125,7 @@ fn put_page(exchange: &mut Exchange) {
 }
 
 /// Whether a response has content that is sent, by its request and its status.
-fn has_content(exchange: &Exchange) -> bool {
+pub(super) fn has_content(exchange: &Exchange) -> bool {
     exchange.request.method != Method::Head && exchange.response.status.allows_body()
 }
 

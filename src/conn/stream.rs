@@ -183,6 +183,11 @@ impl Stream {
         self.written_bytes
     }
 
+    /// How much of the content the connection has taken.
+    pub(super) fn taken_bytes(&self) -> u64 {
+        self.written_bytes - self.buffer.len() as u64
+    }
+
     /// What was written and has not been taken.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.is_discarding {

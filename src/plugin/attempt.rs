@@ -93,7 +93,7 @@ impl Attempt {
             // Most often it is a slip.
             let asked = instance.asked.borrow();
             for key in instance.values.keys().filter(|key| !asked.contains(*key)) {
-                runtime.lines.say(format!(
+                runtime.lines.warn(format!(
                     "plugin {}: it has not asked for plugin.{}.{key}; is the key spelt right?",
                     instance.name, instance.name
                 ));
@@ -132,7 +132,7 @@ impl Attempt {
             if instance.guest.plugin().flags & abi::flags::STATE_REQUIRED != 0 {
                 return Err(format!("{}: {why}, and it needs its state", instance.name));
             }
-            runtime.lines.say(format!(
+            runtime.lines.warn(format!(
                 "plugin {}: {why}; it starts with a fresh state",
                 instance.name
             ));

@@ -146,7 +146,9 @@ impl Runtime {
         if self.bench.is_some() && instance.guest.has(hook) {
             let depth = self.requests.get(ticket).map_or(0, |record| record.depth);
             let line = watch.line(hook.name(), depth, code);
-            self.lines.say_all(line.into_iter().collect());
+            if let Some(line) = line {
+                self.lines.say(line);
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ impl Runtime {
             exchange.ticket = self.begin(caller.id);
         }
         let Some(record) = self.requests.get(exchange.ticket) else {
-            self.lines.say("too many requests for plugins".into());
+            self.lines.complain("too many requests for plugins".into());
             return Flow::Error;
         };
         if point == Point::UrlRaw && !self.missing.is_empty() {
@@ -121,7 +121,7 @@ impl Runtime {
         };
         let instance = &generation.instances[usize::from(index)];
         let Some(callee) = instance.guest.callee(hook) else {
-            self.lines.say(format!(
+            self.lines.complain(format!(
                 "plugin {}: claimed a request but has no handle_subrequest",
                 instance.name
             ));

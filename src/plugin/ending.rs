@@ -83,7 +83,7 @@ impl Runtime {
         // Nothing that cleanup asked for is of use.
         let left = self.strip(&instance);
         if left > 0 {
-            self.lines.say(format!(
+            self.lines.warn(format!(
                 "plugin {}: its cleanup left {left} timers, watches, jobs or children",
                 instance.name
             ));
@@ -160,7 +160,7 @@ impl Runtime {
             }
             Closed::Stuck(why) => {
                 self.figures.note_stuck(&name, since, &why);
-                self.lines.say(format!(
+                self.lines.complain(format!(
                     "plugin {name} of generation {since}: it cannot be unmapped: {why}"
                 ));
             }

@@ -30,7 +30,7 @@ impl Runtime {
             self.lines.add(&line.plugin, line.level, &line.text, 0);
         }
         if heard.dropped_count > 0 {
-            self.lines.say(format!(
+            self.lines.warn(format!(
                 "{} log lines of plugins' threads dropped",
                 heard.dropped_count
             ));
@@ -229,7 +229,7 @@ impl Runtime {
         Tally::add(&instance.tally.busy_ms, ms);
         if ms > SLOW_MS {
             Tally::add(&instance.tally.slow_calls, 1);
-            self.lines.say(format!(
+            self.lines.warn(format!(
                 "plugin {}: {} held the loop for {ms} ms (over {SLOW_MS}); use a job, a watch or a timer",
                 instance.name,
                 hook.name()

@@ -1,11 +1,13 @@
 //! What the plugins' side has to say, until the server takes it for the log.
 
+use crate::config::Level;
 use crate::sys::outside::LEVEL_MAX;
+use crate::text;
 
 /// Lines for the log, bounded.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    lines: Vec<String>,
+    lines: Vec<(Level, String)>,
     dropped_count: u64,
 }
 
@@ -16,19 +18,33 @@ const LINES_MAX: usize = 256;
 const LINE_BYTES_MAX: usize = 4096;
 
 impl Lines {
-    /// A line of the server's own.
+    /// A line of the server's own that an operator wants to know.
     pub(super) fn say(&mut self, line: String) {
+        self.put(Level::Notice, line);
+    }
+
+    /// One about what may go wrong.
+    pub(super) fn warn(&mut self, line: String) {
+        self.put(Level::Warning, line);
+    }
+
+    /// One about what went wrong.
+    pub(super) fn complain(&mut self, line: String) {
+        self.put(Level::Error, line);
+    }
+
+    fn put(&mut self, level: Level, line: String) {
         if self.lines.len() < LINES_MAX {
-            self.lines.push(line);
+            self.lines.push((level, line));
         } else {
             self.dropped_count += 1;
         }
     }
 
-    /// Several.
-    pub(super) fn say_all(&mut self, lines: Vec<String>) {
+    /// Several of what may go wrong.
+    pub(super) fn warn_all(&mut self, lines: Vec<String>) {
         for line in lines {
-            self.say(line);
+            self.warn(line);
         }
     }
 
@@ -37,15 +53,19 @@ impl Lines {
         if level > LEVEL_MAX {
             return;
         }
-        let level = ["error: ", "warning: ", "", ""]
-            .get(level as usize)
-            .unwrap_or(&"");
-        let text = escaped(&text[..text.len().min(LINE_BYTES_MAX)]);
+        let (level, prefix) = match level {
+            0 => (Level::Error, "error: "),
+            1 => (Level::Warning, "warning: "),
+            2 => (Level::Notice, ""),
+            _ => (Level::Info, ""),
+        };
+        let text = String::from_utf8_lossy(&text[..text.len().min(LINE_BYTES_MAX)]);
+        let text = text::one_line(text.trim_end());
         let request = match request {
             0 => String::new(),
             request => format!(" (request {request:x})"),
         };
-        self.say(format!("plugin {plugin}: {level}{text}{request}"));
+        self.put(level, format!("plugin {plugin}: {prefix}{text}{request}"));
     }
 
     /// Whether there are none.
@@ -55,26 +75,22 @@ impl Lines {
 
     /// Takes them all.
     pub(super) fn take(&mut self) -> Vec<String> {
+        self.take_rated()
+            .into_iter()
+            .map(|(_, line)| line)
+            .collect()
+    }
+
+    /// The same with what each is worth.
+    pub(super) fn take_rated(&mut self) -> Vec<(Level, String)> {
         let mut lines = std::mem::take(&mut self.lines);
         if self.dropped_count > 0 {
-            lines.push(format!("{} lines of plugins dropped", self.dropped_count));
+            let line = format!("{} lines of plugins dropped", self.dropped_count);
+            lines.push((Level::Warning, line));
             self.dropped_count = 0;
         }
         lines
     }
-}
-
-/// Text in which control characters can do nothing.
-fn escaped(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for char in String::from_utf8_lossy(bytes).trim_end().chars() {
-        if char.is_control() {
-            text.extend(char.escape_default());
-        } else {
-            text.push(char);
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub use bench::Bench;
 pub use inner::InnerRequest;
 pub use resource::InnerReply;
 
-use crate::config::PluginSettings;
+use crate::config::{Level, PluginSettings};
 use crate::conn::{Caller, Exchange, Flow, Hooks, Id, NoHooks, Point, Why};
 use crate::supervisor::LeftOut;
 use crate::sys::clock;
@@ -118,7 +118,7 @@ pub trait Extension: Hooks {
     fn handle_inner(&mut self, _id: u64, _reply: InnerReply) {}
 
     /// Lines for the log.
-    fn take_lines(&mut self) -> Vec<String> {
+    fn take_lines(&mut self) -> Vec<(Level, String)> {
         Vec::new()
     }
 
@@ -170,7 +170,7 @@ impl Plugins {
             Err(why) if is_optional => {
                 runtime
                     .lines
-                    .say(format!("plugins: {why}; starting without them"));
+                    .complain(format!("plugins: {why}; starting without them"));
                 reload.see_missing(&mut runtime);
             }
             // What the plugin itself said of it is a part of the reason.
@@ -305,8 +305,8 @@ impl Extension for Plugins {
         self.runtime.handle_inner(id, reply);
     }
 
-    fn take_lines(&mut self) -> Vec<String> {
-        self.runtime.lines.take()
+    fn take_lines(&mut self) -> Vec<(Level, String)> {
+        self.runtime.lines.take_rated()
     }
 
     fn hang_up(&mut self) -> bool {

@@ -8,6 +8,7 @@ use super::elf::{self, Findings, Machine, Problem, Stage};
 use super::identity::Identity;
 use super::permissions::{self, Trust};
 use crate::sys::memfd;
+use crate::text;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -27,15 +28,9 @@ impl Refusal {
     /// One that lasts until somebody mends it.
     #[must_use]
     pub fn new(what: impl fmt::Display) -> Self {
-        // What comes from files and names must not break the line.
-        let what = what.to_string();
-        let what = what.chars().flat_map(|char| {
-            let plain = (!char.is_control()).then_some(char);
-            let escaped = char.is_control().then(|| char.escape_default());
-            plain.into_iter().chain(escaped.into_iter().flatten())
-        });
         Self {
-            what: what.collect(),
+            // What comes from files and names must not break the line.
+            what: text::one_line(what),
             is_passing: false,
             stage: None,
         }

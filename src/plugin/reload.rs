@@ -124,7 +124,7 @@ impl Reload {
         let mut question = self.question(runtime);
         question.settings.try_load &= !self.settings.is_restarted;
         let looked = question.look();
-        runtime.lines.say_all(looked.warnings);
+        runtime.lines.warn_all(looked.warnings);
         let plan = looked.result.map_err(|rejection| rejection.why)?;
         let mut attempt = Attempt::new(plan, runtime.current.number + 1);
         loop {
@@ -192,7 +192,7 @@ impl Reload {
                 Chore::Look => {
                     if self.draining.len() >= DRAINING_MAX {
                         if !std::mem::replace(&mut self.is_waiting, true) {
-                            runtime.lines.say(format!(
+                            runtime.lines.warn(format!(
                                 "reload waits: {DRAINING_MAX} generations of plugins are draining"
                             ));
                         }
@@ -209,7 +209,7 @@ impl Reload {
                         Ok(()) => self.stage = Stage::Looking,
                         Err(error) => runtime
                             .lines
-                            .say(format!("cannot look at the plugins: {error}")),
+                            .complain(format!("cannot look at the plugins: {error}")),
                     }
                     return;
                 }
@@ -265,12 +265,12 @@ impl Reload {
                 }
             }
             Ok(plan) => {
-                runtime.lines.say_all(looked.warnings);
+                runtime.lines.warn_all(looked.warnings);
                 self.stage = Stage::Loading(Attempt::new(plan, runtime.current.number + 1));
             }
             Err(rejection) if rejection.is_passing => self.schedule.handle_event(now),
             Err(rejection) => {
-                runtime.lines.say_all(looked.warnings);
+                runtime.lines.warn_all(looked.warnings);
                 reject(&rejection.why, runtime);
             }
         }
@@ -395,7 +395,7 @@ fn is_as_before(plan: &Plan, current: &Generation) -> bool {
 
 fn reject(why: &str, runtime: &mut Runtime) {
     let number = runtime.current.number;
-    runtime.lines.say(format!(
+    runtime.lines.complain(format!(
         "reload rejected: {why}; keeping generation {number}"
     ));
     if let Some(bench) = &runtime.bench {
@@ -422,7 +422,7 @@ impl Runtime {
         for id in ids {
             self.start_timer(id);
             if let Err(error) = self.start_watch(id) {
-                self.lines.say(format!(
+                self.lines.complain(format!(
                     "plugin {}: cannot watch a descriptor: {error}",
                     instance.name
                 ));

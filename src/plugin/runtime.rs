@@ -135,7 +135,7 @@ impl Runtime {
         for resource in started {
             if let Err(error) = self.start_watch(resource) {
                 self.lines
-                    .say(format!("cannot watch a descriptor: {error}"));
+                    .complain(format!("cannot watch a descriptor: {error}"));
             }
         }
     }

@@ -80,6 +80,8 @@ pub struct Host {
     pub root: Box<[u8]>,
     /// Which access log its requests go to; `None`: none.
     pub access_log: Option<u16>,
+    /// Which configuration it is of: each has a higher number than those before.
+    pub epoch: u32,
     /// Where paths lead instead.
     pub redirects: Vec<Redirect>,
     /// Fields that responses get.

@@ -8,6 +8,7 @@
 use super::signals::Phase;
 use super::{Server, Share, special};
 use crate::clients::Place;
+use crate::config::Level;
 use crate::conn::{Connection, Why};
 use crate::sys::socket;
 use std::io;
@@ -131,9 +132,10 @@ impl Server {
         if self.core.now >= self.next_complaint {
             self.next_complaint = self.core.now + COMPLAINT_MS;
             let count = self.slots.len();
-            self.log.error(format_args!(
-                "{why} ({count} connections); new ones have to wait"
-            ));
+            self.log.write(
+                Level::Warning,
+                format_args!("{why} ({count} connections); new ones have to wait"),
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why a server could not be started: what was being done, to what, and how to mend it.
 
 use super::hosts::PageFault;
+use crate::log;
 use crate::sys::socket::Address;
 use std::fmt;
 use std::io;
@@ -21,6 +22,8 @@ pub enum Error {
     Overlap(Address, Address),
     /// A plugin, or the list of them, cannot be used; what plugins said comes first.
     Plugins(String),
+    /// A log cannot be opened.
+    Log(log::Error),
     /// What is said of clients does not fit together.
     Clients(String),
     /// The process lacks something.
@@ -58,6 +61,7 @@ impl fmt::Display for Error {
                 )
             }
             Self::Plugins(why) | Self::Clients(why) => f.write_str(why),
+            Self::Log(error) => error.fmt(f),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;
                 let is_unix = matches!(address, Address::Unix(_));

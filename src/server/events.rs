@@ -45,8 +45,11 @@ impl Server {
     }
 
     fn handle_replies(&mut self) {
-        for reply in self.disk.take_replies() {
+        let mut replies = self.disk.take_replies();
+        replies.extend(self.log.take_replies());
+        for reply in replies {
             match reply {
+                Reply::Logged(outcome) => self.log.handle(*outcome),
                 Reply::Found { key, found, opened } => {
                     for id in self.core.handler.files.handle_found(key, &found, opened) {
                         self.core.handler.files.deliver(Some(&found));

@@ -104,12 +104,21 @@ impl Server {
                 bytes,
             );
         }
+        let dropped = self.log.dropped_totals();
         text.number(
             "swiftd_log_lines_dropped_total",
             Kind::Counter,
-            "Lines that found no room in the log.",
-            self.log.dropped_total(),
+            "Lines that found no room in a log.",
+            dropped.iter().map(|(_, count)| count).sum::<u64>(),
         );
+        let mut family = text.family(
+            "swiftd_log_dropped_total",
+            Kind::Counter,
+            "Lines that found no room, by log.",
+        );
+        for (name, count) in &dropped {
+            family.sample(&[("log", name)], *count);
+        }
     }
 
     fn describe_connections(&self, text: &mut Text) {

@@ -185,11 +185,13 @@ impl Core {
     pub(super) fn set_hosts(&mut self, prepared: Prepared) {
         let files = &mut self.handler.files;
         let tickets = files.install(prepared.sites);
+        let epoch = self.policy.hosts.default.epoch + 1;
         let finish = |draft: Draft| {
             let ticket = &tickets[draft.site];
             let host = Arc::new(Host {
                 site: ticket.site,
                 lease: Arc::clone(&ticket.lease),
+                epoch,
                 ..draft.host
             });
             (draft.names, host)

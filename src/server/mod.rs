@@ -8,6 +8,7 @@ mod adopt;
 mod clients;
 mod doors;
 mod drive;
+mod ending;
 mod error;
 mod events;
 mod figures;
@@ -30,13 +31,13 @@ pub use upgrade::Heirloom;
 
 use crate::clients::Clients;
 use crate::config::{Config, LISTENERS_MAX, Turn};
-use crate::conn::{Context, End, Gate, Id, Limits, NoJournal, Origin, Pool, Why};
+use crate::conn::{Context, Gate, Id, Limits, NoJournal, Origin, Pool, Why};
 use crate::control::Desk;
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Store};
 use crate::handler::Static;
 use crate::http::encode::Stamp;
-use crate::log::Log;
+use crate::log::{self, Log};
 use crate::plugin::{Extension, Keys};
 use crate::policy::Policy;
 use crate::sys::clock;
@@ -45,7 +46,7 @@ use crate::sys::file::Features;
 use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
-use crate::sys::socket::{self, Address, Listener};
+use crate::sys::socket::{Address, Listener};
 use clients::Postponed;
 use doors::{Door, open_doors};
 use drive::{Share, Tools};
@@ -132,7 +133,10 @@ struct Core {
     now: u64,
     policy: Policy,
     clients: Clients,
-    journal: NoJournal,
+    /// The logs, for those who note requests.
+    journal: Log,
+    /// Inner requests are nobody's but the plugin's that made them.
+    no_journal: NoJournal,
     ledger: Ledger,
     is_draining: bool,
     traffic: Traffic,
@@ -152,7 +156,11 @@ impl Core {
             id,
             origin,
             policy: &self.policy,
-            journal: &mut self.journal,
+            journal: if id.slot < inner::FIRST_SLOT {
+                &mut self.journal
+            } else {
+                &mut self.no_journal
+            },
             gate: is_counted.then_some(&mut self.clients as &mut dyn Gate),
             is_short: self.ledger.is_short(),
             is_draining: self.is_draining,
@@ -161,7 +169,9 @@ impl Core {
 
     fn set_clock(&mut self) {
         self.now = clock::monotonic_ms();
-        self.stamp.set(clock::unix_secs());
+        let unix_secs = clock::unix_secs();
+        self.stamp.set(unix_secs);
+        self.journal.set_clock(self.now, unix_secs);
         self.handler.files.set_now(self.now);
     }
 }
@@ -205,6 +215,7 @@ impl Server {
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
         let reloading = Reloading::new(config.clone());
+        let logs = log::prepare(&config).map_err(Error::Log)?;
         let hosts = hosts::prepare(&config)?;
         let Config {
             mut cache,
@@ -239,6 +250,8 @@ impl Server {
             .start(temporary)
             .map_err(system("cannot start the disk thread"))?;
         let now = clock::monotonic_ms();
+        let log = Log::new(Arc::clone(&disk), logs, now, clock::unix_secs())
+            .map_err(system("cannot start the thread of the logs"))?;
         let files = Store::new(cache, Arc::clone(&disk), now);
         let mut core = Core {
             limits,
@@ -249,7 +262,8 @@ impl Server {
             now,
             policy: Policy::default(),
             clients: Clients::default(),
-            journal: NoJournal,
+            journal: log.clone(),
+            no_journal: NoJournal,
             ledger: Ledger::new(turn.buffer_bytes_max),
             is_draining: false,
             traffic: Traffic::default(),
@@ -263,7 +277,7 @@ impl Server {
             timers: Heap::new(),
             ready: VecDeque::new(),
             core,
-            log: Log::new(Arc::clone(&disk)),
+            log,
             disk,
             _worker: worker,
             signals,
@@ -365,7 +379,11 @@ impl Server {
         if !self.ready.is_empty() || !self.postponed.is_empty() || self.can_accept() {
             return Some(Duration::ZERO);
         }
-        let due = [self.timers.next_deadline(), self.core.hooks.due()];
+        let due = [
+            self.timers.next_deadline(),
+            self.core.hooks.due(),
+            self.log.due(),
+        ];
         let due = due.into_iter().flatten().min()?;
         if due <= self.core.now {
             return Some(Duration::ZERO);
@@ -460,27 +478,4 @@ fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
     cache.descriptors_max = cache.descriptors_max.min(granted / 4);
     let room = granted.saturating_sub(cache.descriptors_max + DESCRIPTORS_RESERVED);
     turn.connections_max = turn.connections_max.min(room.max(1));
-}
-
-impl Drop for Server {
-    /// Connections that are cut off are told to the plugins.
-    fn drop(&mut self) {
-        for index in self.slots.indices() {
-            if let Some(slot) = self.slots.get_mut(index) {
-                let id = slot.id(index);
-                slot.connection
-                    .abort(Why::Stop, &mut self.core.context(id, &slot.socket));
-                if slot.connection.end() == Some(End::Reset) {
-                    socket::reset_on_close(slot.socket.as_fd());
-                }
-            }
-            self.remove(index);
-        }
-        self.stop_inner();
-        self.core.hooks.stop();
-        for line in self.core.hooks.take_lines() {
-            self.log.error(format_args!("{line}"));
-        }
-        self.log.flush();
-    }
 }

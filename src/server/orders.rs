@@ -59,9 +59,12 @@ impl Server {
                 self.answer(index, &verdict);
             }
             Order::Log => {
-                let now = self.core.now;
-                if let Some(desk) = &mut self.desk {
-                    desk.answer_bytes(index, b"", now);
+                let text = self.log.ring_text();
+                if text.is_empty() {
+                    let why = "no log is kept in memory, or nothing is in it yet (access = \"ram:64K\" or error = \"ram:64K\" in [log])";
+                    self.answer(index, &Err(why.into()));
+                } else if let Some(desk) = &mut self.desk {
+                    desk.answer_bytes(index, &text, self.core.now);
                 }
             }
             // The supervisor has to know of the end, and it hears only signals.
@@ -72,10 +75,10 @@ impl Server {
         }
     }
 
-    /// Opens the logs anew. Standard error is what it is.
+    /// Opens the logs anew. What cannot be opened is told by the log itself, which tries again.
     pub(super) fn reopen(&mut self) -> Verdict {
-        self.log.flush();
-        Ok("there is no log to open anew but standard error".into())
+        self.log.reopen();
+        Ok("the logs are opened anew".into())
     }
 
     fn answer(&mut self, index: usize, verdict: &Verdict) {

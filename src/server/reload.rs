@@ -8,7 +8,8 @@
 use super::doors::{Exchange, Planned, Standing, plan, plan_nothing};
 use super::signals::Phase;
 use super::{Error, Server, fit_descriptors, hosts};
-use crate::config::{Config, Listen, Order};
+use crate::config::{Config, Level, Listen, Order};
+use crate::log;
 use crate::sys::socket::Address;
 use crate::sys::threads;
 use std::fmt::{self, Debug};
@@ -45,6 +46,7 @@ struct Prepared {
     config: Config,
     doors: Vec<Planned>,
     hosts: hosts::Prepared,
+    logs: log::Prepared,
     /// What has changed, in words.
     changes: Vec<&'static str>,
     /// What has changed and cannot while the server runs.
@@ -137,6 +139,7 @@ impl Server {
             config,
             doors,
             hosts,
+            logs,
             mut changes,
             postponed,
         } = prepared;
@@ -156,6 +159,7 @@ impl Server {
         self.core.limits = config.limits.clone();
         self.core.handler.files.set_bounds(cache);
         self.core.set_hosts(hosts);
+        self.log.swap(logs, &self.core.policy.hosts);
         self.set_clients(&config.clients);
         self.core.hooks.hang_up();
         // What was refused for lack of room may find some now.
@@ -168,7 +172,7 @@ impl Server {
         let is_worth_a_line = config.plugins.config_file.is_some() || line.len() > RELOADED.len();
         self.reloading.current = config;
         if is_worth_a_line {
-            self.log.error(format_args!("{line}"));
+            self.log.write(Level::Notice, format_args!("{line}"));
         }
         Ok(line)
     }
@@ -223,6 +227,7 @@ fn prepare(source: &Source, current: &Config, standing: Vec<Standing>) -> Result
     let postponed = postpone(&mut config, current, keeps_doors);
     let changes = changes(&config, current);
     let hosts = hosts::prepare(&config).map_err(in_words)?;
+    let logs = log::prepare(&config).map_err(|error| in_words(Error::Log(error)))?;
     let doors = if keeps_doors {
         plan_nothing(standing)
     } else {
@@ -232,6 +237,7 @@ fn prepare(source: &Source, current: &Config, standing: Vec<Standing>) -> Result
         config,
         doors,
         hosts,
+        logs,
         changes,
         postponed,
     })

@@ -30,8 +30,8 @@ impl Server {
             }
         }
         self.tend_inner();
-        for line in self.core.hooks.take_lines() {
-            self.log.error(format_args!("{line}"));
+        for (level, line) in self.core.hooks.take_lines() {
+            self.log.write(level, format_args!("{line}"));
         }
     }
 }

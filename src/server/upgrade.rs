@@ -8,7 +8,7 @@
 use super::reload::Verdict;
 use super::signals::Phase;
 use super::{Server, key, special};
-use crate::config::Order;
+use crate::config::{Level, Order};
 use crate::supervisor::NO_UPGRADE;
 use crate::sys::heir::{Answer, Estate, Heir, Heritage, Program};
 use crate::sys::socket::{Address, Listener};
@@ -156,7 +156,9 @@ impl Server {
 
     fn conclude_upgrade(&mut self, verdict: Verdict) {
         match &verdict {
-            Ok(line) => self.log.error(format_args!("upgraded: {line}")),
+            Ok(line) => self
+                .log
+                .write(Level::Notice, format_args!("upgraded: {line}")),
             Err(why) => self
                 .log
                 .error(format_args!("not upgraded, this process serves on: {why}")),

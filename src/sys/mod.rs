@@ -8,6 +8,7 @@
 pub mod abi;
 pub mod accounts;
 pub mod activation;
+pub mod append;
 pub mod beneath;
 pub mod child;
 pub mod clock;
@@ -35,6 +36,7 @@ pub mod small_file;
 pub mod socket;
 pub mod spool;
 pub mod supervise;
+pub mod syslog;
 mod table;
 pub mod threads;
 #[cfg(keeps_thread_locals)]

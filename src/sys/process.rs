@@ -174,14 +174,22 @@ impl Held {
 const PIPE_BYTES: usize = 4096;
 
 /// Writes lines to standard error as far as it takes them. A terminal that is stopped or a pipe
-/// that nobody reads loses them; it does not hold the thread.
-pub fn print_error(lines: &[u8]) {
+/// that nobody reads loses them; it does not hold the thread. Tells how many bytes were written.
+pub fn print_error(lines: &[u8]) -> usize {
     let stderr = std::io::stderr();
+    let mut written = 0;
     for piece in lines.chunks(PIPE_BYTES) {
         let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
         let is_ready = poll(&mut ready, Some(&Timespec::default())).is_ok_and(|count| count > 0);
-        if !is_ready || write(&stderr, piece).is_err() {
-            return;
+        let count = if is_ready {
+            write(&stderr, piece).unwrap_or(0)
+        } else {
+            0
+        };
+        written += count;
+        if count < piece.len() {
+            break;
         }
     }
+    written
 }

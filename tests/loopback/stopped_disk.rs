@@ -2,49 +2,10 @@
 //! thread itself is stopped, as a debugger would stop it, and let go again.
 
 use crate::server::{Client, Response, Server, first_answered, program};
+use crate::stopped::StoppedThread;
 use rustix::process::Signal;
 use std::fs;
 use tempfile::TempDir;
-
-/// The disk thread of a server, stopped while this exists. It can be let go only by the thread that
-/// stopped it.
-struct StoppedDisk(libc::pid_t);
-
-impl StoppedDisk {
-    fn new(server: &Server) -> Self {
-        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-        let thread = tasks
-            .map(|task| task.unwrap().path())
-            .find(|task| fs::read_to_string(task.join("comm")).unwrap() == "swiftd-disk\n")
-            .expect("the server has a disk thread");
-        let thread: libc::pid_t = thread
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .parse()
-            .unwrap();
-        for request in [libc::PTRACE_SEIZE, libc::PTRACE_INTERRUPT] {
-            // SAFETY: neither request reads or writes memory of this process.
-            assert_eq!(unsafe { libc::ptrace(request, thread, 0, 0) }, 0);
-        }
-        // SAFETY: no status is asked for.
-        let waited = unsafe { libc::waitpid(thread, std::ptr::null_mut(), libc::__WALL) };
-        assert_eq!(waited, thread);
-        Self(thread)
-    }
-}
-
-impl Drop for StoppedDisk {
-    fn drop(&mut self) {
-        // SAFETY: the request reads and writes no memory of this process.
-        if unsafe { libc::ptrace(libc::PTRACE_DETACH, self.0, 0, 0) } != 0 {
-            // The server has ended; its thread is still ours to bury.
-            // SAFETY: no status is asked for.
-            unsafe { libc::waitpid(self.0, std::ptr::null_mut(), libc::__WALL) };
-        }
-    }
-}
 
 /// Look-ups that may wait for the disk thread; one more is refused.
 const JOBS_MAX: usize = 256;
@@ -62,7 +23,7 @@ fn site() -> TempDir {
 }
 
 /// A server whose disk thread has stopped, with all the connections that it takes.
-fn stop_disk(root: &TempDir, options: &[&str]) -> (Server, StoppedDisk, Vec<Client>) {
+fn stop_disk(root: &TempDir, options: &[&str]) -> (Server, StoppedThread, Vec<Client>) {
     let mut command = program();
     command.arg(root.path()).args(["--port", "0"]).args(options);
     // Every look-up that the cache cannot answer is made by the disk thread, and each is made once.
@@ -74,7 +35,7 @@ fn stop_disk(root: &TempDir, options: &[&str]) -> (Server, StoppedDisk, Vec<Clie
         client
     };
     let clients = (0..CLIENTS).map(|_| connect()).collect();
-    let disk = StoppedDisk::new(&server);
+    let disk = StoppedThread::new(&server, "swiftd-disk");
     (server, disk, clients)
 }
 

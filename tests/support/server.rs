@@ -192,6 +192,13 @@ impl Server {
         }
     }
 
+    /// The next line of the log, if it is there already.
+    pub fn try_next_line(&mut self) -> Option<String> {
+        let line = self.lines.try_recv().ok()?;
+        self.log.push(line.clone());
+        Some(line)
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();

@@ -123,6 +123,10 @@ impl Asks for Call<'_> {
             Some(record) if is_text => {
                 let replaced = std::mem::replace(&mut record.more().user, value.to_vec());
                 self.runtime.loans.replaced.push(replaced);
+                // For the log, which asks when the record may be gone.
+                if let Some(request) = &mut self.request {
+                    request.exchange.user = Some(value.into());
+                }
                 GO_ON
             }
             _ => INVALID,

@@ -1,0 +1,423 @@
+//! The logs of the server: one of errors, and as many of requests as its hosts want.
+//!
+//! Lines are gathered in bounded buffers and written in batches by a helper thread, so a disk that
+//! is full, slow or hung never holds the loop: what finds no room is counted, and the count is
+//! logged. The disk thread does it, unless a log is a file: then a second thread of the same kind
+//! does, because a log whose disk hangs must not hold those who look for files on another.
+//!
+//! INVARIANT: a log occupies no more than its bound, whatever becomes of its destination.
+
+mod access;
+mod channel;
+mod error;
+mod escape;
+mod json;
+mod line;
+mod prepared;
+mod ring;
+mod sink;
+
+pub use error::Error;
+pub use prepared::{Prepared, prepare};
+pub use sink::{Batch, Outcome};
+
+use crate::config::{Destination, Format, Level};
+use crate::conn::{Journal, Note};
+use crate::disk::{Disk, Job, Reply, Worker};
+use crate::policy::Hosts;
+use crate::sys::process;
+use crate::text::Sieve;
+use channel::{Channel, GATHER_MS, News, Purpose};
+use line::{Clock, DAEMON, LOCAL7};
+use sink::Sink;
+use std::cell::RefCell;
+use std::fmt::{self, Write};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// All logs of a server. What is cloned is the same: the loop has one, its connections another.
+#[derive(Clone, Debug)]
+pub struct Log(Rc<RefCell<Book>>);
+
+#[derive(Debug)]
+struct Book {
+    clock: Clock,
+    level: Level,
+    error: Channel,
+    /// Those of requests: what the current configuration names, and what older ones did.
+    access: Vec<Channel>,
+    /// Which channel an index stands for, for the hosts of each configuration; the newest is last.
+    indices: Vec<Indices>,
+    next_id: u32,
+    /// The nearest time at which a channel has something to do.
+    due: u64,
+    line: String,
+    disk: Arc<Disk>,
+    /// The thread for logs in files.
+    own: Option<(Arc<Disk>, Worker)>,
+}
+
+/// What the indices of some hosts stand for.
+#[derive(Debug)]
+struct Indices {
+    /// The first configuration that they are of.
+    epoch: u32,
+    /// By index, the id of the channel.
+    channels: Vec<u32>,
+}
+
+/// Configurations whose indices are remembered for requests that began under them. Those that change
+/// nothing about access logs do not count.
+const INDICES_MAX: usize = 2;
+
+/// How long the end of the server waits for lines that have not been written.
+const END_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Log {
+    /// Logs, begun with what was prepared.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn new(disk: Arc<Disk>, prepared: Prepared, now: u64, unix_secs: u64) -> io::Result<Self> {
+        let (destination, sink) = prepared.error;
+        let error = Channel::new(0, Purpose::Errors(destination), sink, prepared.bytes_max);
+        let mut book = Book {
+            clock: Clock::new(now, unix_secs),
+            level: prepared.level,
+            error,
+            access: Vec::new(),
+            indices: Vec::new(),
+            next_id: 1,
+            due: u64::MAX,
+            line: String::new(),
+            disk,
+            own: None,
+        };
+        if prepared.has_files {
+            book.start_thread()?;
+        }
+        book.set_access(prepared.access, prepared.bytes_max, 0);
+        Ok(Self(Rc::new(RefCell::new(book))))
+    }
+
+    /// Goes on with what was prepared from a new configuration, whose hosts are these. Logs that are
+    /// in both lose nothing; files are opened anew by it. Requests that began before are noted in
+    /// the logs of their own hosts.
+    pub fn swap(&self, prepared: Prepared, hosts: &Hosts) {
+        let mut book = self.0.borrow_mut();
+        if prepared.has_files
+            && book.own.is_none()
+            && let Err(error) = book.start_thread()
+        {
+            book.write(
+                Level::Warning,
+                format_args!("no thread for the logs ({error}); the disk thread writes them"),
+            );
+        }
+        book.level = prepared.level;
+        let (destination, sink) = prepared.error;
+        book.set_error(destination, sink, prepared.bytes_max);
+        let epoch = hosts.default.epoch;
+        book.set_access(prepared.access, prepared.bytes_max, epoch);
+        book.flush(false);
+    }
+
+    /// The time has come to this: milliseconds of the loop's clock, seconds since 1970.
+    pub fn set_clock(&self, now: u64, unix_secs: u64) {
+        self.0.borrow_mut().clock.set(now, unix_secs);
+    }
+
+    /// Adds a line to the error log, if it is worth as much as the operator wants.
+    pub fn write(&self, level: Level, line: fmt::Arguments<'_>) {
+        self.0.borrow_mut().write(level, line);
+    }
+
+    /// Adds a line about something that did not work.
+    pub fn error(&self, line: fmt::Arguments<'_>) {
+        self.write(Level::Error, line);
+    }
+
+    /// How many lines have found no room so far, by log.
+    #[must_use]
+    pub fn dropped_totals(&self) -> Vec<(String, u64)> {
+        let book = self.0.borrow();
+        let channels = std::iter::once(&book.error).chain(&book.access);
+        channels
+            .map(|channel| (channel.purpose.name(), channel.dropped_total))
+            .collect()
+    }
+
+    /// When [`Self::flush`] has something to do, milliseconds.
+    #[must_use]
+    pub fn due(&self) -> Option<u64> {
+        Some(self.0.borrow().due).filter(|&due| due < u64::MAX)
+    }
+
+    /// Hands the lines that are due to the thread that writes them. Costs a comparison if none are.
+    pub fn flush(&self) {
+        let mut book = self.0.borrow_mut();
+        if book.clock.now >= book.due {
+            book.flush(false);
+        }
+    }
+
+    /// Opens all files anew, after they were renamed. What was logged before goes into the old ones.
+    pub fn reopen(&self) {
+        let mut book = self.0.borrow_mut();
+        let now = book.clock.now;
+        book.error.reopen(now);
+        for channel in &mut book.access {
+            channel.reopen(now);
+        }
+        book.flush(false);
+    }
+
+    /// What the logs in memory hold, the oldest line first; each under a title if there are several.
+    #[must_use]
+    pub fn ring_text(&self) -> Vec<u8> {
+        let book = self.0.borrow();
+        let channels = std::iter::once(&book.error).chain(&book.access);
+        let rings: Vec<_> = channels
+            .filter_map(|channel| Some((channel, channel.ring()?)))
+            .collect();
+        let mut text = Vec::new();
+        for (channel, ring) in &rings {
+            if rings.len() > 1 {
+                text.extend_from_slice(format!("==> {} <==\n", channel.purpose.name()).as_bytes());
+            }
+            text.extend(ring.text());
+        }
+        text
+    }
+
+    /// What became of batches that the log's own thread has written.
+    #[must_use]
+    pub fn take_replies(&self) -> Vec<Reply> {
+        let book = self.0.borrow();
+        let own = book.own.as_ref();
+        own.map_or(Vec::new(), |(disk, _)| disk.take_replies_beside())
+    }
+
+    /// What became of a batch.
+    pub fn handle(&self, outcome: Outcome) {
+        let mut book = self.0.borrow_mut();
+        book.handle(outcome);
+        book.find_due();
+    }
+
+    /// Writes everything that is there, and waits for it within bounds: the server ends.
+    pub fn finish(&self) {
+        let mut book = self.0.borrow_mut();
+        let deadline = Instant::now() + END_PATIENCE;
+        for channel in book.channels() {
+            channel.begin_end();
+        }
+        loop {
+            for reply in book.take_replies() {
+                if let Reply::Logged(outcome) = reply {
+                    book.handle(*outcome);
+                }
+            }
+            book.flush(true);
+            if !book.is_busy() || Instant::now() >= deadline {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        book.mourn();
+    }
+}
+
+impl Journal for Log {
+    fn note(&mut self, note: &Note<'_>) {
+        self.0.borrow_mut().note(note);
+    }
+}
+
+impl Book {
+    fn write(&mut self, level: Level, line: fmt::Arguments<'_>) {
+        if level > self.level || !self.error.is_on() {
+            return;
+        }
+        self.line.clear();
+        // Writing to memory does not fail.
+        let _ = Sieve(&mut self.line).write_fmt(line);
+        let (clock, line) = (&mut self.clock, &self.line);
+        let destination = self.error.purpose.destination().clone();
+        self.error.add(clock.now, 0, |out| {
+            match destination {
+                Destination::Stderr => out.extend_from_slice(b"swiftd: "),
+                Destination::Syslog | Destination::SyslogAt(_) => {
+                    clock.push_syslog(out, DAEMON, level);
+                }
+                Destination::File(_) | Destination::Ring(_) => clock.push_stamp(out, level),
+                Destination::Off => {}
+            }
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+        });
+        self.due = self.due.min(self.error.due());
+    }
+
+    fn note(&mut self, note: &Note<'_>) {
+        let of_host = |indices: &&Indices| note.host.epoch >= indices.epoch;
+        let indices = self.indices.iter().rev().find(of_host);
+        // A host that is older than what is remembered: its logs were most likely these.
+        let indices = indices.or(self.indices.first());
+        let id = indices.and_then(|indices| indices.channels.get(usize::from(note.log)));
+        let Some(channel) = id.and_then(|id| self.access.iter_mut().find(|it| it.id == *id)) else {
+            return;
+        };
+        let Purpose::Requests(log) = &channel.purpose else {
+            return;
+        };
+        let format = log.format;
+        let is_syslog = matches!(
+            log.destination,
+            Destination::Syslog | Destination::SyslogAt(_)
+        );
+        let clock = &mut self.clock;
+        channel.add(clock.now, GATHER_MS, |out| {
+            if is_syslog {
+                clock.push_syslog(out, LOCAL7, Level::Info);
+            }
+            match format {
+                Format::Json => json::push(out, note, &clock.forms().iso),
+                _ => access::push(out, note, format, &clock.forms().clf),
+            }
+            out.push(b'\n');
+        });
+        self.due = self.due.min(channel.due());
+    }
+
+    fn channels(&mut self) -> impl Iterator<Item = &mut Channel> {
+        self.access
+            .iter_mut()
+            .chain(std::iter::once(&mut self.error))
+    }
+
+    /// Hands over what is due, or everything.
+    fn flush(&mut self, is_forced: bool) {
+        let now = self.clock.now;
+        let mut batches = Vec::new();
+        let mut losses = Vec::new();
+        for channel in self.channels() {
+            batches.extend(channel.take_batch(now, is_forced));
+            let loss = channel.take_loss(now, is_forced);
+            losses.extend(loss.map(|news| (channel.purpose.clone(), news)));
+        }
+        for batch in batches {
+            self.submit(batch);
+        }
+        for (purpose, news) in losses {
+            self.tell(&purpose, news);
+        }
+        if is_forced && let Some(batch) = self.error.take_batch(now, true) {
+            self.submit(batch);
+        }
+        self.find_due();
+    }
+
+    fn find_due(&mut self) {
+        self.due = self.channels().map(|it| it.due()).min().unwrap_or(u64::MAX);
+    }
+
+    fn submit(&self, batch: Batch) {
+        let disk = self.own.as_ref().map_or(&self.disk, |(disk, _)| disk);
+        // The queue of logs is bounded by their number, so it is never full.
+        let _ = disk.submit(Job::Log(Box::new(batch)));
+    }
+
+    fn handle(&mut self, outcome: Outcome) {
+        let now = self.clock.now;
+        let id = outcome.log;
+        let Some(channel) = self.channels().find(|channel| channel.id == id) else {
+            // The log has gone meanwhile.
+            return self.let_go(outcome.sink);
+        };
+        let news = channel.handle(outcome, now);
+        let purpose = channel.purpose.clone();
+        for news in news {
+            self.tell(&purpose, news);
+        }
+    }
+
+    /// Closing may wait, so the thread does it.
+    fn let_go(&self, sink: Sink) {
+        self.submit(Batch {
+            log: None,
+            sink,
+            lines: Vec::new(),
+            reopens: false,
+        });
+    }
+
+    /// Tells the operator something about a log. What is about the error log itself goes to
+    /// standard error, where somebody may still find it.
+    fn tell(&mut self, purpose: &Purpose, news: News) {
+        let name = purpose.name();
+        let (level, line) = match news {
+            News::Fails(error) if error.kind() == io::ErrorKind::WouldBlock => (
+                Level::Error,
+                format!(
+                    "cannot write the {name}: whoever reads it takes no more; lines are dropped when the buffer is full"
+                ),
+            ),
+            News::Fails(error) => (
+                Level::Error,
+                format!(
+                    "cannot write the {name}: {error}; trying again every second, lines are dropped when the buffer is full"
+                ),
+            ),
+            News::Works => (Level::Notice, format!("the {name} is written again")),
+            News::Lost(count) => (
+                Level::Warning,
+                format!("{count} {} dropped ({name})", purpose.lines_name()),
+            ),
+            News::Kept(error) => (
+                Level::Error,
+                format!("{error}; what was open before is used on"),
+            ),
+            News::Gone(sink) => return self.let_go(sink),
+        };
+        let is_of_itself = matches!(purpose, Purpose::Errors(it) if *it != Destination::Stderr);
+        if is_of_itself {
+            self.submit(Batch::for_stderr(format!("swiftd: {line}\n").into_bytes()));
+        }
+        self.write(level, format_args!("{line}"));
+    }
+
+    fn take_replies(&self) -> Vec<Reply> {
+        let mut replies = self.disk.take_replies();
+        if let Some((own, _)) = &self.own {
+            replies.extend(own.take_replies_beside());
+        }
+        replies
+    }
+
+    fn is_busy(&mut self) -> bool {
+        self.channels().any(|channel| channel.is_busy())
+    }
+
+    /// What could not be written before the end, counted where somebody may still find it.
+    fn mourn(&mut self) {
+        let mut lines = Vec::new();
+        for channel in self.channels() {
+            let count = channel.pending_count();
+            if count > 0 {
+                let (what, name) = (channel.purpose.lines_name(), channel.purpose.name());
+                lines.extend(
+                    format!("swiftd: {count} {what} dropped at the end ({name})\n").bytes(),
+                );
+            }
+        }
+        if !lines.is_empty() {
+            process::print_error(&lines);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
