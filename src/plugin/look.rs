@@ -10,6 +10,7 @@ use super::library::{self, Prepared, Refusal, prepare};
 use super::prepare::open_trusted;
 use super::trial::{Depth, trial_command, verdict};
 use crate::config::{PluginSettings, PluginValues};
+use crate::sandbox::{self, Declared};
 use crate::supervisor::LeftOut;
 use crate::sys::child;
 use crate::sys::file::Opened;
@@ -113,6 +114,7 @@ impl Question {
             Err(refusal) => return Err(refusal.into()),
         };
         warnings.extend(prepared.warnings.iter().cloned());
+        check_needs(name, &prepared, &values)?;
         self.try_out(name, &prepared)?;
         let source = Source::Copy(Arc::new(prepared));
         let name = name.to_owned();
@@ -206,7 +208,8 @@ impl Question {
                     return Ok(None);
                 }
                 warnings.extend(prepared.warnings.iter().cloned());
-                self.try_out(&entry.name, &prepared)
+                check_needs(&entry.name, &prepared, &values)
+                    .and_then(|()| self.try_out(&entry.name, &prepared))
                     .map_err(|rejection| rejection.at(list, entry))?;
                 Source::Copy(Arc::new(prepared))
             }
@@ -230,6 +233,22 @@ impl Question {
             verdict(status, &said)
         });
         tried.map_err(Rejection::from)
+    }
+}
+
+/// What this process has given up it cannot have back.
+fn check_needs(name: &str, prepared: &Prepared, values: &Values) -> Result<(), Rejection> {
+    let declared = Declared {
+        name,
+        needs: &prepared.needs,
+        values,
+    };
+    match sandbox::state().and_then(|state| state.missing(&declared)) {
+        None => Ok(()),
+        Some(need) => Err(Refusal::new(format_args!(
+            "it needs {need}, which this process has given up: restart swiftd, or allow it in [sandbox]"
+        ))
+        .into()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`config`], [`watch`] | the list of plugins; when to look at it again |
-//! | `look`, [`prepare`], [`permissions`], [`elf`], [`identity`] | what has changed on disk; a checked copy of it |
+//! | `look`, [`prepare`], [`needs`], [`permissions`], [`elf`], [`identity`] | what has changed on disk; a checked copy of it |
 //! | [`library`], `instance`, `generation` | a mapped library; one with its state; an ordered list of them |
 //! | `reload`, `attempt` | look → load → init → hand over → swap → drain |
 //! | [`trial`], `rehearsal`, [`check`] | loading, beginning and ending one in a child first |
@@ -36,6 +36,7 @@ mod jobs;
 pub mod library;
 mod lines;
 mod look;
+pub mod needs;
 pub mod permissions;
 pub mod prepare;
 mod rehearsal;

@@ -148,7 +148,7 @@ impl Server {
             .exchange_doors(doors)
             .map_err(|error| error.to_string())?;
         let (mut turn, mut cache) = (config.turn.clone(), config.cache);
-        fit_descriptors(&mut turn, &mut cache);
+        fit_descriptors(&mut turn, &mut cache, hosts.site_count());
         self.disk
             .set_bounds(turn.disk_jobs_max, turn.connections_max);
         if turn.read_bytes != self.turn.read_bytes {

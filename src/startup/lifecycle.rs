@@ -1,7 +1,7 @@
 //! What a server is given for its later life: where its configuration comes from, how a newer program
 //! is started, where orders are taken, and whom it follows.
 
-use super::{Ground, log_elsewhere, notice};
+use super::{Ground, notice};
 use crate::cli;
 use crate::config::Config;
 use crate::control::Desk;
@@ -35,9 +35,6 @@ pub(super) fn source(ground: Ground) -> Source {
         match command.map_err(|failure| failure.message)? {
             cli::Command::Serve(mut config) => {
                 ground.settle(&mut config);
-                if config.service.is_daemon {
-                    log_elsewhere(&mut config);
-                }
                 ground.settle_inside(&mut config);
                 Ok(*config)
             }

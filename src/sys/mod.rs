@@ -22,6 +22,7 @@ pub mod guest;
 pub mod heir;
 #[cfg(keeps_thread_locals)]
 mod keys;
+pub mod landlock;
 pub mod local;
 pub mod memfd;
 pub mod notify;
@@ -31,6 +32,7 @@ pub mod poll;
 pub mod privileges;
 pub mod process;
 mod raw;
+pub mod seccomp;
 pub mod signal;
 pub mod small_file;
 pub mod socket;

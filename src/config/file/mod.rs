@@ -132,10 +132,7 @@ fn read(sources: &[Source], draft: &mut Draft) -> Result<(), Vec<Fault>> {
     for source in sources {
         let text = source.text();
         texts.push(text.as_ref().copied().unwrap_or(""));
-        faults.push(match text {
-            Ok(_) => None,
-            Err(fault) => Some(fault),
-        });
+        faults.push(text.err());
     }
     let parsed: Vec<_> = texts
         .iter()

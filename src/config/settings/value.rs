@@ -7,7 +7,7 @@ use crate::config::draft::{ErrorPages, IndexNames, Mime, Target};
 use crate::config::grammar;
 use crate::config::logs::{Destination, Format, Level};
 use crate::config::service::Mode;
-use crate::config::{LISTENERS_MAX, Listen, NAME_FORM, is_plugin_name};
+use crate::config::{LISTENERS_MAX, Listen, NAME_FORM, Need, is_plugin_name};
 use crate::policy::{Field, ForwardedField, HostName, NetworkError, PathPattern, Proxy};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -115,6 +115,7 @@ impl<T: Value + Default> Value for Option<T> {
 /// More than anybody has asked for of each.
 const INDEX_NAMES_MAX: usize = 16;
 const PLUGINS_MAX: usize = 64;
+const NEEDS_MAX: usize = 64;
 const PROXIES_MAX: usize = 1024;
 const NAMES_MAX: usize = 1024;
 const MIME_MAX: usize = 2048;
@@ -304,6 +305,23 @@ impl Value for Vec<String> {
 
     fn get(&self) -> Plain {
         list(self, |name| Plain::Text(name.clone()))
+    }
+
+    fn clear(&mut self) {
+        self.clear();
+    }
+}
+
+/// What a sandbox keeps.
+impl Value for Vec<Need> {
+    fn set(&mut self, plain: Plain) -> Result<(), String> {
+        has_room(self, NEEDS_MAX)?;
+        self.push(text(plain, Need::allow)?);
+        Ok(())
+    }
+
+    fn get(&self) -> Plain {
+        list(self, |need| Plain::Text(need.to_string()))
     }
 
     fn clear(&mut self) {
