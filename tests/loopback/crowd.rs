@@ -97,7 +97,7 @@ fn idle_clients_do_not_keep_others_out() {
 fn a_low_descriptor_limit_bounds_the_connections() {
     let root = site();
     let options = ["--cache-files", "0", "--idle-timeout", "3"];
-    let server = Server::start_with_files_max(80, root.path(), &options);
+    let server = Server::start_with_files_max(82, root.path(), &options);
     let mut served = ask(&server, 16);
     for client in &mut served {
         assert_eq!(client.response().status, 200);
