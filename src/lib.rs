@@ -19,6 +19,7 @@
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
 //! | [`startup`] | from a configuration to a server: the order of everything before the first turn | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
+//! | [`sandbox`] | what the process gives up before it serves | `sys` |
 //! | [`workbench`] | a plugin tried out: a server that listens nowhere, and its client | `sys` |
 //! | [`sys`] | the fence: the only code that talks to the kernel | the kernel |
 //! | [`log`] | the error log and the logs of requests: where lines wait, and where they go | `sys`, `disk` |
@@ -45,6 +46,7 @@ pub mod http;
 pub mod log;
 pub mod plugin;
 pub mod policy;
+pub mod sandbox;
 pub mod server;
 pub mod startup;
 pub mod supervisor;

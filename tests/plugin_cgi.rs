@@ -39,6 +39,13 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("endless", "exec 9>\"$QUERY_STRING\"\nexec yes"),
     ("dies", "echo half\nkill -9 $$"),
     ("fails", "echo fine\nexit 3"),
+    (
+        "reaches",
+        "cd \"$QUERY_STRING\"\ncat secret 2>/dev/null || echo unread\n\
+         { echo new >new; } 2>/dev/null && rm new && echo written || echo unwritten\n\
+         file=$(mktemp) && echo x >\"$file\" && rm \"$file\" && echo temporary\n\
+         [ -r /etc/passwd ] && echo settings",
+    ),
 ];
 
 fn make() -> PathBuf {
@@ -318,4 +325,40 @@ fn a_value_that_cannot_be_meant_keeps_the_server_from_starting() {
         said.contains("timeout: \"soon\" is not a whole number from 1 to 3600"),
         "{said}"
     );
+}
+
+/// Scripts are in the sandbox of the server.
+#[test]
+fn a_script_reaches_what_is_declared_and_allowed() {
+    // What lies beside the list of plugins is not.
+    let outside = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let outside = outside.path();
+    fs::write(outside.join("secret"), "secret\n").unwrap();
+    let target = format!("/cgi-bin/reaches?{}", outside.display());
+    let temporary = TempDir::new().unwrap();
+    let temp_dir = ["--temp-dir", temporary.path().to_str().unwrap()];
+    let ask = |options: &[&str]| {
+        let mut command = server::program();
+        command.arg(PLACE.join("site")).args(["--port", "0"]);
+        command.arg("--plugins").arg(PLACE.join("plugins"));
+        command.args(["--set", "plugin.cgi.pass_env=TMPDIR"]);
+        command.env("TMPDIR", temporary.path());
+        command.args(temp_dir).args(options);
+        let server = Server::spawn(command);
+        let (status, said) = get(&server, &target);
+        assert_eq!(status, 200);
+        server.signal(Signal::TERM);
+        let (ended, _) = server.wait();
+        assert!(ended.success());
+        said
+    };
+    let held = "unread\nunwritten\ntemporary\nsettings\n";
+    let free = "secret\nwritten\ntemporary\nsettings\n";
+    assert_eq!(ask(&[]), held);
+    let read = format!("read:{}", outside.display());
+    let wanted = "secret\nunwritten\ntemporary\nsettings\n";
+    assert_eq!(ask(&["--allow", &read]), wanted);
+    let write = format!("write:{}", outside.display());
+    assert_eq!(ask(&["--allow", &write]), free);
+    assert_eq!(ask(&["--landlock", "off"]), free);
 }

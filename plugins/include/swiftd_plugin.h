@@ -263,6 +263,15 @@ static inline void sw_plugin_fill(sw_plugin *p, const sw_plugin *mine) {
 /* The one symbol of the library. Visible also under -fvisibility=hidden. */
 extern SW_EXPORT const sw_plugin swiftd_plugin_v1;
 
+/* What the plugin needs of a server that has locked itself in, read from the file before it is
+ * loaded: SWIFTD_NEEDS("exec", "read:$file"); once, outside of functions. Words: exec, network, code,
+ * calls, read:PATH, write:PATH, exec:PATH; a PATH is absolute, $KEY for the paths in plugin.NAME.KEY,
+ * or @roots; a word has at most 127 bytes. Without it the plugin needs nothing. docs/PLUGINS.md has
+ * all of it. */
+#define SWIFTD_NEEDS(...)                                                                          \
+  extern SW_EXPORT const char swiftd_plugin_needs[][128];                                          \
+  const char swiftd_plugin_needs[][128] = {__VA_ARGS__}
+
 #ifdef __cplusplus
 }
 #endif

@@ -62,7 +62,7 @@ pub enum Command {
 
 impl Command {
     /// The configuration file that the command line names. What it says is the ground that
-    /// [`parse_over`] builds on.
+    /// [`super::parse_over`] builds on.
     #[must_use]
     pub fn config_file(&self) -> Option<&Path> {
         match self {

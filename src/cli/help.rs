@@ -48,6 +48,8 @@ The process
       --landlock HOW         reach only what is configured: best-effort,
                              required or off  [best-effort]
       --seccomp HOW          only a server's system calls  [best-effort]
+      --allow NEED           and this: exec, network, code, calls, read:PATH,
+                             write:PATH, exec:PATH; repeatable
 
 Logs
       --access-log WHERE     off, stderr, syslog, syslog:SOCKET, ram:64K or a

@@ -1,7 +1,7 @@
 //! What each client has: connections, and requests of a token bucket.
 //!
 //! A client is an IPv4 address or an IPv6 network of 64 bits, which is what one customer gets. Both
-//! are counted in one bounded [`table`]; a connection knows its client's entry by a number, so that
+//! are counted in one bounded table; a connection knows its client's entry by a number, so that
 //! a request costs no look-up unless a proxy tells another client. Without bounds nothing is counted
 //! and no memory is held.
 //!

@@ -2,6 +2,7 @@
 //!
 //! A function for each: the value, or what was expected.
 
+use super::Need;
 use super::logs::Destination;
 use super::settings::{LISTEN_FORM, amount, number};
 use crate::http::fields::{is_framing, is_token};
@@ -79,6 +80,15 @@ pub(super) fn account(text: &str) -> Result<&str, String> {
     } else {
         Err("expected a name or a number".into())
     }
+}
+
+/// What a sandbox leaves.
+pub(super) fn need(text: &str) -> Result<Need, String> {
+    // The text stands before the message already.
+    Need::allow(text).map_err(|what| match what.split_once("\": ") {
+        Some((_, what)) => what.to_owned(),
+        None => what,
+    })
 }
 
 /// A file name without a directory.
@@ -205,4 +215,220 @@ pub(super) fn field_value(text: &str) -> Result<&str, String> {
         return Err("expected a field's value without line breaks and other control bytes".into());
     }
     Ok(text.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is taken, and what is refused with words of the message.
+    fn check<T>(
+        parse: impl Fn(&'static str) -> Result<T, String>,
+        good: &[&'static str],
+        bad: &[(&'static str, &str)],
+    ) {
+        for text in good {
+            let result = parse(text).map(drop);
+            assert_eq!(result, Ok(()), "{text:?}");
+        }
+        for (text, wanted) in bad {
+            match parse(text) {
+                Ok(_) => panic!("{text:?}"),
+                Err(what) => assert!(what.contains(wanted), "{text:?}: {what}"),
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_taken_or_refused_with_what_was_expected() {
+        let form = "expected ADDRESS:PORT";
+        check(
+            address,
+            &["0.0.0.0:80", "[::]:0", "localhost:1", "unix:/a b"],
+            &[
+                ("80", form),
+                (":80", form),
+                ("a.b:80", form),
+                ("unix:", "needs a path"),
+                ("unix:/\0", "needs a path"),
+            ],
+        );
+        check(
+            destination,
+            &[
+                "off",
+                "stderr",
+                "syslog",
+                "syslog:/run/log",
+                "/a/b",
+                "ram:1K",
+                "ram:64M",
+            ],
+            &[
+                ("", "expected off"),
+                ("a", "expected off"),
+                ("/a/", "expected off"),
+                ("ram:1", "1K to 64M"),
+                ("ram:65M", "1K to 64M"),
+                ("syslog:a", "path of a socket"),
+            ],
+        );
+        check(
+            account,
+            &["www-data", "33", "a.b_c$"],
+            &[
+                ("", "a name"),
+                ("a:b", "a name"),
+                ("-a", "a name"),
+                ("\u{fc}", "a name"),
+            ],
+        );
+        check(
+            file_name,
+            &["a", ".a", "\u{fc} b"],
+            &[
+                ("", "without a slash"),
+                ("a/b", "slash"),
+                ("..", "slash"),
+                ("a\0", "slash"),
+            ],
+        );
+        check(
+            host_name,
+            &["a", "A.b", "*.a.b", "192.0.2.1", "[::1]", "a.b.", "xn--a"],
+            &[
+                ("", "a host name"),
+                ("a:80", "did you mean \"a\"?"),
+                ("*", "a host name"),
+                ("a.*", "a host name"),
+                ("*a.b", "a host name"),
+                ("a..b", "a host name"),
+                ("\u{fc}", "a host name"),
+                ("a/b", "a host name"),
+            ],
+        );
+        check(
+            path_pattern,
+            &["/", "/a", "/a/*", "/*", "*.css", "/\u{fc}"],
+            &[
+                ("", "a path"),
+                ("a", "a path"),
+                ("*", "a path"),
+                ("/a*b", "a path"),
+                ("/*/*", "a path"),
+                ("/a\n", "a path"),
+            ],
+        );
+        check(
+            redirect_target,
+            &[
+                "/",
+                "/a/*",
+                "https://a.b/c?d#e",
+                "http://[::1]:80/*",
+                "/\u{fc}",
+            ],
+            &[
+                ("", "a path"),
+                ("a", "a path"),
+                ("//a", "a path"),
+                ("/\\a", "a path"),
+                ("ftp://a", "a path"),
+                ("https://", "a path"),
+                ("/a b", "a path"),
+                ("/a\r\nb", "a path"),
+            ],
+        );
+        check(
+            suffix,
+            &["a", ".a", ".WASM"],
+            &[
+                ("", "its last dot"),
+                (".", "its last dot"),
+                ("a.b", "its last dot"),
+                ("a/b", "its last dot"),
+            ],
+        );
+        check(
+            media_type,
+            &["a/b", "text/html; charset=utf-8", "a/b+c"],
+            &[
+                ("", "a media type"),
+                ("a", "a media type"),
+                ("a/", "a media type"),
+                ("a b/c", "a media type"),
+                ("a/b;\n", "a media type"),
+            ],
+        );
+        check(
+            error_status,
+            &["400", "599"],
+            &[
+                ("399", "400 to 599"),
+                ("600", "400 to 599"),
+                ("0404", "400 to 599"),
+                ("+404", "400 to 599"),
+                ("", "400 to 599"),
+            ],
+        );
+        check(
+            page,
+            &["a/b.html", "/a.html"],
+            &[
+                ("", "expected a file"),
+                ("../a", "expected a file"),
+                ("a/", "expected a file"),
+                ("a\0", "expected a file"),
+            ],
+        );
+        check(
+            field_name,
+            &["A", "x-y"],
+            &[
+                ("", "the name of a field"),
+                ("a b", "the name"),
+                ("a:", "the name"),
+                ("Connection", "frames"),
+                ("transfer-encoding", "frames"),
+            ],
+        );
+        check(
+            field_value,
+            &["", "a b", "\u{fc}", "a\tb"],
+            &[
+                ("a\nb", "line breaks"),
+                ("\r", "line breaks"),
+                ("\u{7f}", "line breaks"),
+            ],
+        );
+        check(
+            need,
+            &["exec", "read:/a"],
+            &[("exce", "did you mean exec?"), ("read:a", "absolute")],
+        );
+    }
+
+    #[test]
+    fn what_is_kept_is_shown_as_it_was_written() {
+        for text in ["a.b", "*.a.b", "[::1]"] {
+            assert_eq!(host_text(&host_name(text).expect("a name")), text);
+        }
+        for text in ["/a", "/a/*", "*.css"] {
+            assert_eq!(pattern_text(&path_pattern(text).expect("a pattern")), text);
+        }
+        for text in [
+            "off",
+            "stderr",
+            "syslog",
+            "syslog:/a",
+            "ram:64K",
+            "ram:1025",
+            "/a",
+        ] {
+            assert_eq!(
+                destination_name(&destination(text).expect("a destination")),
+                text
+            );
+        }
+    }
 }

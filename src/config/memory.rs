@@ -1,6 +1,6 @@
 //! What the limits allow at worst, and limits that keep to a budget.
 //!
-//! Every part of the server's memory has a bound; [`worst_case`] adds them up, and [`derive`] sets
+//! Every part of the server's memory has a bound; [`worst_case`] adds them up, and [`derive()`] sets
 //! those that the operator left open so that the sum is the budget. Counted is what the server
 //! allocates and what the kernel allocates for each of its connections. Not counted is what the
 //! kernel can take back or bounds by itself: the page cache, with the program's own code in it, and

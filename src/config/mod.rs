@@ -13,6 +13,7 @@ mod grammar;
 mod host;
 mod logs;
 pub mod memory;
+mod need;
 mod plugins;
 mod service;
 pub mod settings;
@@ -23,6 +24,7 @@ pub use draft::{Draft, Unfit};
 pub use dump::dump;
 pub use host::{Host, Rules};
 pub use logs::{AccessLog, Destination, Format, Level, Logs};
+pub use need::{Access, NEED_FORM, Need};
 pub use plugins::{
     KEY_FORM, NAME_FORM, PluginSettings, PluginValue, PluginValues, is_plugin_name, is_value_key,
 };

@@ -1,5 +1,6 @@
 //! What the operator sets about the process: whose it is, where it is locked in, how it is found.
 
+use super::need::Need;
 use std::path::PathBuf;
 
 /// Whether something is used that not every kernel has.
@@ -15,12 +16,27 @@ pub enum Mode {
 }
 
 /// What the process locks itself into once it needs no more.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sandbox {
     /// Only the directories that the configuration names (landlock(7)).
     pub landlock: Mode,
     /// Only the system calls that a server makes (seccomp(2)).
     pub seccomp: Mode,
+    /// What is kept beside what the configuration and the plugins need.
+    pub allow: Vec<Need>,
+    /// Whether the program of the server may be started, for it to be replaced while it runs.
+    pub is_upgradable: bool,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self {
+            landlock: Mode::default(),
+            seccomp: Mode::default(),
+            allow: Vec::new(),
+            is_upgradable: true,
+        }
+    }
 }
 
 /// What a running server can be told from the command line.

@@ -69,6 +69,12 @@ pub fn elf(input: &[u8]) {
 fn assert_findings(file: &[u8], own: &Machine, findings: &Findings) {
     assert_eq!(findings.machine, *own);
     assert!(findings.needs.iter().all(|need| !need.contains('/')));
+    for word in &findings.declared {
+        assert!(
+            !word.is_empty() && !word.contains(char::is_control),
+            "{word:?}"
+        );
+    }
     let symbol: &[u8] = match findings.entry {
         Entry::Constant(_) => b"swiftd_plugin_v1\0",
         Entry::Function => b"plugin_init\0",
@@ -81,6 +87,7 @@ fn assert_same(this: &Findings, other: &Findings) {
     assert_eq!(this.machine, other.machine);
     assert_eq!(this.needs, other.needs);
     assert_eq!(this.entry, other.entry);
+    assert_eq!(this.declared, other.declared);
 }
 
 fn assert_plain(problem: &dyn std::fmt::Display) {

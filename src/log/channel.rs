@@ -342,6 +342,14 @@ impl Channel {
         }
     }
 
+    /// What is left of a log that is closed.
+    pub(super) fn into_sink(self) -> Option<Sink> {
+        match self.target {
+            Target::Sink(sink) => sink,
+            _ => None,
+        }
+    }
+
     /// The ring, if it is one.
     pub(super) fn ring(&self) -> Option<&Ring> {
         match &self.target {

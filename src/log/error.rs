@@ -12,7 +12,9 @@ pub struct Error {
 }
 
 impl Error {
-    pub(super) fn new(path: &Path, error: io::Error) -> Self {
+    /// The file, and why.
+    #[must_use]
+    pub fn new(path: &Path, error: io::Error) -> Self {
         Self {
             path: path.to_owned(),
             error,

@@ -46,7 +46,8 @@ struct Book {
     clock: Clock,
     level: Level,
     error: Channel,
-    /// Those of requests: what the current configuration names, and what older ones did.
+    /// Those of requests: what the current configuration names, and what older ones did. An error log
+    /// that has been replaced is here until it is written to its end.
     access: Vec<Channel>,
     /// Which channel an index stands for, for the hosts of each configuration; the newest is last.
     indices: Vec<Indices>,
@@ -342,6 +343,7 @@ impl Book {
         for news in news {
             self.tell(&purpose, news);
         }
+        self.close_forgotten();
     }
 
     /// Closing may wait, so the thread does it.

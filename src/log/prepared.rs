@@ -1,6 +1,6 @@
 //! Logs of a configuration, opened and not in use yet; and how they take the place of others.
 
-use super::channel::{Channel, Purpose};
+use super::channel::{Channel, News, Purpose};
 use super::sink::Sink;
 use super::{Book, Error, INDICES_MAX, Indices};
 use crate::config::{AccessLog, Config, Destination, Level};
@@ -68,12 +68,11 @@ impl Book {
             return self.error.replace(sink, now);
         }
         let new = Channel::new(self.id(), Purpose::Errors(destination), sink, bytes_max);
-        let mut old = mem::replace(&mut self.error, new);
+        let old = mem::replace(&mut self.error, new);
         self.error.adopt(&old);
         self.error.dropped_total = old.dropped_total;
-        if let Some(batch) = old.take_batch(now, true) {
-            self.submit(batch);
-        }
+        self.access.push(old);
+        self.close_forgotten();
     }
 
     /// The requests of hosts of the configurations from `epoch` on go there.
@@ -118,17 +117,30 @@ impl Book {
         self.close_forgotten();
     }
 
-    /// Logs that no request can be noted in any more are written to their ends and closed.
-    fn close_forgotten(&mut self) {
+    /// Logs that nothing can be noted in any more are written to their ends and closed.
+    pub(super) fn close_forgotten(&mut self) {
         let now = self.clock.now;
-        let named = |id: u32| self.indices.iter().any(|it| it.channels.contains(&id));
-        let (kept, gone): (Vec<_>, Vec<_>) = mem::take(&mut self.access)
-            .into_iter()
-            .partition(|channel| named(channel.id));
-        self.access = kept;
-        for mut channel in gone {
-            if let Some(batch) = channel.take_batch(now, true) {
-                self.submit(batch);
+        let indices = &self.indices;
+        let is_named = |id: u32| indices.iter().any(|it| it.channels.contains(&id));
+        let mut batches = Vec::new();
+        for channel in self.access.iter_mut().filter(|it| !is_named(it.id)) {
+            batches.extend(channel.take_batch(now, true));
+        }
+        let is_kept = |channel: &mut Channel| is_named(channel.id) || channel.is_busy();
+        let gone: Vec<_> = self
+            .access
+            .extract_if(.., |channel| !is_kept(channel))
+            .collect();
+        for batch in batches {
+            self.submit(batch);
+        }
+        for channel in gone {
+            let (purpose, count) = (channel.purpose.clone(), channel.pending_count());
+            if count > 0 {
+                self.tell(&purpose, News::Lost(count));
+            }
+            if let Some(sink) = channel.into_sink() {
+                self.let_go(sink);
             }
         }
     }

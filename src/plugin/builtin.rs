@@ -4,6 +4,8 @@
 //! cargo feature `builtin` only. They go through the same descriptor as those of libraries.
 
 use super::prepare::Refusal;
+use crate::config::Need;
+use crate::sandbox::is_declared_path;
 use crate::sys::dl::Description;
 use std::path::Path;
 
@@ -12,6 +14,7 @@ use std::path::Path;
 pub struct Builtin {
     name: &'static str,
     describe: fn() -> Description,
+    needs: &'static [&'static str],
 }
 
 /// Whether this program is static. The C library's loader is not in it, or is not to be used.
@@ -37,6 +40,7 @@ impl Builtin {
         Self {
             name,
             describe: Description::of::<P>,
+            needs: P::NEEDS,
         }
     }
 
@@ -44,6 +48,16 @@ impl Builtin {
     #[must_use]
     pub fn describe(&self) -> Description {
         (self.describe)()
+    }
+
+    /// What it needs of a process that has locked itself in.
+    #[must_use]
+    pub fn needs(&self) -> Vec<Need> {
+        let words = self.needs.iter();
+        let needs = words.map(|word| Need::parse(word, is_declared_path));
+        needs
+            .map(|need| need.expect("what is built in declares what there is"))
+            .collect()
     }
 }
 

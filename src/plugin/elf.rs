@@ -31,6 +31,8 @@ pub struct Findings {
     pub needs: Vec<String>,
     /// How it is entered.
     pub entry: Entry,
+    /// What it needs of a process that has locked itself in, as it says so.
+    pub declared: Vec<String>,
 }
 
 /// How a library is entered.
@@ -53,6 +55,8 @@ pub enum Stage {
     Needs,
     /// Whether it can be unmapped.
     Unload,
+    /// What it declares.
+    Declared,
     /// Its entry.
     Entry,
 }
@@ -66,7 +70,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(stage: Stage, what: impl Into<String>) -> Self {
+    pub(super) fn new(stage: Stage, what: impl Into<String>) -> Self {
         let what = what.into();
         Self { stage, what }
     }
@@ -147,8 +151,10 @@ pub fn check(
     let dynamic = Dynamic::parse(&header)?;
     let needs = dynamic.needs(&header)?;
     dynamic.check_unload()?;
+    let declared = dynamic.declared(&header)?;
     let entry = dynamic.entry(&header, name)?;
     Ok(Findings {
+        declared,
         machine: header.machine,
         needs,
         entry,

@@ -8,7 +8,7 @@
 use super::builtin::Builtin;
 use super::elf::Entry;
 pub use super::prepare::{Looked, Prepared, Refusal, prepare};
-use crate::config::is_plugin_name;
+use crate::config::{Need, is_plugin_name};
 use crate::sys::{crash, dl, memfd, threads};
 use std::ffi::CString;
 use std::mem::ManuallyDrop;
@@ -26,6 +26,15 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// What it declares that it needs of a process that has locked itself in.
+    #[must_use]
+    pub fn needs(&self) -> Vec<Need> {
+        match self {
+            Self::Copy(prepared) => prepared.needs.clone(),
+            Self::Builtin(builtin) => builtin.needs(),
+        }
+    }
+
     /// Which file it is, as the shared page of the supervisor holds it.
     #[must_use]
     pub fn to_words(&self) -> crash::FileIdentity {

@@ -10,7 +10,8 @@ use super::instance::Values;
 use super::library::{self, Origin, Prepared, Refusal, prepare};
 use super::prepare::open_trusted;
 use super::trial::{Depth, trial_command, verdict};
-use crate::config::{PluginSettings, PluginValues};
+use crate::config::{Need, PluginSettings, PluginValues};
+use crate::sandbox::{self, Declared};
 use crate::supervisor::LeftOut;
 use crate::sys::child;
 use crate::sys::file::Opened;
@@ -114,6 +115,7 @@ impl Question {
             Err(refusal) => return Err(refusal.into()),
         };
         warnings.extend(prepared.warnings.iter().cloned());
+        check_needs(name, &prepared.needs, &values)?;
         self.try_out(name, &prepared)?;
         let source = Source::New(Origin::Copy(Arc::new(prepared)));
         let name = name.to_owned();
@@ -197,6 +199,8 @@ impl Question {
                 warnings.push(left_out_line(entry));
                 return Ok(None);
             }
+            check_needs(&entry.name, &origin.needs(), &values)
+                .map_err(|rejection| rejection.at(list, entry))?;
             if let Origin::Copy(prepared) = origin {
                 warnings.extend(prepared.warnings.iter().cloned());
                 self.try_out(&entry.name, prepared)
@@ -252,6 +256,22 @@ fn left_out_line(entry: &Entry) -> String {
         "plugin {} is left out: it has killed the server three times in a minute; {until}",
         entry.name
     )
+}
+
+/// What this process has given up it cannot have back.
+fn check_needs(name: &str, needs: &[Need], values: &Values) -> Result<(), Rejection> {
+    let declared = Declared {
+        name,
+        needs,
+        values,
+    };
+    match sandbox::state().and_then(|state| state.missing(&declared)) {
+        None => Ok(()),
+        Some(need) => Err(Refusal::new(format_args!(
+            "it needs {need}, which this process has given up: restart swiftd, or allow it in [sandbox]"
+        ))
+        .into()),
+    }
 }
 
 fn warn_of_strangers(

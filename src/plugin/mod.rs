@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`config`], [`watch`] | the list of plugins; when to look at it again |
-//! | `look`, [`prepare`], [`permissions`], [`elf`], [`identity`] | what has changed on disk; a checked copy of it |
+//! | `look`, [`prepare`], [`needs`], [`permissions`], [`elf`], [`identity`] | what has changed on disk; a checked copy of it |
 //! | [`builtin`] | plugins that are a part of the program |
 //! | [`library`], `instance`, `generation` | a mapped library; one with its state; an ordered list of them |
 //! | `reload`, `attempt` | look → load → init → hand over → swap → drain |
@@ -38,6 +38,7 @@ mod jobs;
 pub mod library;
 mod lines;
 mod look;
+pub mod needs;
 pub mod permissions;
 pub mod prepare;
 mod rehearsal;

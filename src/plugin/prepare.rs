@@ -8,6 +8,8 @@ use super::builtin;
 use super::elf::{self, Findings, Machine, Problem, Stage};
 use super::identity::Identity;
 use super::permissions::{self, Trust};
+use crate::config::Need;
+use crate::sandbox::{self, is_declared_path};
 use crate::sys::memfd;
 use crate::text;
 use std::fmt;
@@ -90,6 +92,8 @@ pub struct Prepared {
     pub file: PathBuf,
     /// What the checks found.
     pub findings: Findings,
+    /// What it declares that it needs of a process that has locked itself in.
+    pub needs: Vec<Need>,
     /// What should be mended but is no reason to refuse.
     pub warnings: Vec<String>,
     /// The size of the copy, which is the part that is loaded.
@@ -142,6 +146,7 @@ pub fn prepare(
     let own = own_machine()?;
     let findings = elf::check(&bytes, identity.bytes, &own, Some(name));
     let findings = findings.map_err(|problem| Refusal::of_file(path, &problem))?;
+    let needs = needs(&findings).map_err(|problem| Refusal::of_file(path, &problem))?;
     let copy = memfd::sealed(&format!("swiftd:{name}#{generation}"), &bytes);
     let copy = copy.map_err(|error| {
         at(&format_args!(
@@ -154,6 +159,7 @@ pub fn prepare(
         identity,
         file: path.to_owned(),
         findings,
+        needs,
         warnings,
         loadable_bytes: bytes.len() as u64,
         copy,
@@ -195,12 +201,39 @@ impl Prepared {
             identity,
             file,
             findings: findings.map_err(Refusal::new)?,
+            // Whoever made the copy knows them.
+            needs: Vec::new(),
             warnings: Vec::new(),
             loadable_bytes: meta.len(),
             copy,
             copy_inode: meta.ino(),
         })
     }
+}
+
+/// What the plugin in a file declares that it needs. Nothing is loaded, and nobody asks who could
+/// change the file: it is checked again when it is loaded.
+///
+/// # Errors
+/// The plugin cannot be loaded.
+pub fn declared(name: &str, path: &Path) -> Result<Vec<Need>, Refusal> {
+    let file = memfd::open(path).map_err(Refusal::new)?;
+    let identity = identity_of(&file, path)?;
+    let bytes = read_loadable(&file, path, &identity)?;
+    let findings = elf::check(&bytes, identity.bytes, &own_machine()?, Some(name));
+    let needs = findings.and_then(|findings| needs(&findings));
+    needs.map_err(|problem| Refusal::of_file(path, &problem))
+}
+
+fn needs(findings: &Findings) -> Result<Vec<Need>, Problem> {
+    let words = findings.declared.iter();
+    let needs = words.map(|word| {
+        Need::parse(word, is_declared_path).map_err(|why| {
+            let what = format!("it declares a need that is none: {why}; mend it, or update swiftd");
+            Problem::new(Stage::Declared, what)
+        })
+    });
+    needs.collect()
 }
 
 /// Opens a file that only root and the server's user can change, and returns warnings with it.
@@ -211,7 +244,10 @@ pub fn open_trusted(path: &Path) -> Result<(File, Vec<String>), Refusal> {
     let shown = path.display();
     let at = |error: &io::Error| match error.kind() {
         io::ErrorKind::NotFound => Refusal::new(format_args!("{shown}: there is no such file")),
-        _ => Refusal::new(format_args!("{shown}: cannot open it: {error}")),
+        _ => {
+            let hint = sandbox::explain(error, path).unwrap_or_default();
+            Refusal::new(format_args!("{shown}: cannot open it: {error}{hint}"))
+        }
     };
     let file = memfd::open(path).map_err(|error| at(&error))?;
     let meta = file.metadata().map_err(|error| at(&error))?;

@@ -39,6 +39,7 @@ pub(super) fn of_content(
         Some(prepared) => prepared.findings.needs.join(" "),
         None => "only system libraries".to_owned(),
     };
+    let declared = prepared.map_or(String::new(), |it| it.findings.declared.join(" "));
     let findings = [
         (
             Stage::Elf,
@@ -52,10 +53,11 @@ pub(super) fn of_content(
             "unload",
             "no NODELETE, no unique symbols".to_owned(),
         ),
+        (Stage::Declared, "sandbox", declared),
     ];
     let passed = findings
         .iter()
-        .filter(|(stage, ..)| end.is_none_or(|end| *stage < end));
+        .filter(|(stage, _, text)| end.is_none_or(|end| *stage < end) && !text.is_empty());
     passed
         .map(|(_, label, text)| line(label, text, true))
         .collect()

@@ -7,6 +7,7 @@
 use super::Server;
 use super::accept::Door;
 use crate::config;
+use crate::config::Level;
 use crate::conn::{Connection, Origin};
 use crate::policy::Peer;
 use crate::sys::socket::{self, Address};
@@ -144,7 +145,7 @@ impl Server {
     /// Tells the log of those who were refused, now and then.
     pub(super) fn complain_of_clients(&mut self) {
         if let Some(line) = self.core.clients.take_line(self.core.now) {
-            self.log.error(format_args!("{line}"));
+            self.log.write(Level::Warning, format_args!("{line}"));
         }
     }
 }

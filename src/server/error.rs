@@ -2,6 +2,7 @@
 
 use super::hosts::PageFault;
 use crate::log;
+use crate::sandbox;
 use crate::sys::socket::Address;
 use std::fmt;
 use std::io;
@@ -22,6 +23,8 @@ pub enum Error {
     Plugins(String),
     /// A log cannot be opened.
     Log(log::Error),
+    /// The process cannot lock itself in as it must.
+    Sandbox(sandbox::Error),
     /// What is said of clients does not fit together.
     Clients(String),
     /// The process lacks something.
@@ -33,6 +36,9 @@ impl fmt::Display for Error {
         match self {
             Self::Root(path, error) => {
                 write!(f, "cannot serve {}: {error}", path.display())?;
+                if let Some(hint) = sandbox::explain(error, path) {
+                    return f.write_str(&hint);
+                }
                 match error.kind() {
                     io::ErrorKind::NotFound => write!(f, "; name a directory that exists"),
                     io::ErrorKind::NotADirectory => write!(f, "; name the directory it is in"),
@@ -56,6 +62,7 @@ impl fmt::Display for Error {
             }
             Self::Plugins(why) | Self::Clients(why) => f.write_str(why),
             Self::Log(error) => error.fmt(f),
+            Self::Sandbox(error) => error.fmt(f),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;
                 let is_unix = matches!(address, Address::Unix(_));

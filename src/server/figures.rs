@@ -9,6 +9,7 @@ use super::Server;
 use crate::conn::State;
 use crate::disk::Backlog;
 use crate::figures::{Kind, Text};
+use crate::sandbox;
 use crate::sys::{clock, process};
 
 /// What is always counted.
@@ -118,6 +119,9 @@ impl Server {
         );
         for (name, count) in &dropped {
             family.sample(&[("log", name)], *count);
+        }
+        if let Some(state) = sandbox::state() {
+            state.describe(text);
         }
     }
 

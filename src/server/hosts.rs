@@ -31,6 +31,14 @@ pub struct Prepared {
     trusted: Trusted,
 }
 
+impl Prepared {
+    /// How many roots it has open.
+    #[must_use]
+    pub fn site_count(&self) -> usize {
+        self.sites.len()
+    }
+}
+
 /// A host whose site has no number yet.
 #[derive(Debug)]
 struct Draft {

@@ -79,7 +79,7 @@ mod special {
 }
 
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
-/// listeners, root, the files that are open for a moment.
+/// listeners, the files that are open for a moment.
 const DESCRIPTORS_RESERVED: usize = 64;
 
 /// A server that is ready to run.
@@ -226,7 +226,7 @@ impl Server {
             ..
         } = config;
         client_bounds.check(&listen).map_err(Error::Clients)?;
-        fit_descriptors(&mut turn, &mut cache);
+        fit_descriptors(&mut turn, &mut cache, hosts.site_count());
         let system = |what| move |error| Error::System(what, error);
         let poll = Poll::new().map_err(system("cannot make an epoll instance"))?;
         let disk = Disk::new(turn.disk_jobs_max, turn.connections_max)
@@ -463,12 +463,14 @@ impl Server {
 }
 
 /// Raises the limit of descriptors as far as they may be needed, and lowers what may be needed to
-/// what is granted: of a small number the cache gets a quarter.
-fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds) {
-    let wanted = turn.connections_max + cache.descriptors_max + DESCRIPTORS_RESERVED;
+/// what is granted: of a small number the cache gets a quarter. Each site has a root open, twice while
+/// it is being replaced.
+fn fit_descriptors(turn: &mut Turn, cache: &mut files::Bounds, site_count: usize) {
+    let reserved = DESCRIPTORS_RESERVED + 2 * site_count;
+    let wanted = turn.connections_max + cache.descriptors_max + reserved;
     let granted = process::raise_descriptor_limit(wanted as u64);
     let granted = usize::try_from(granted).unwrap_or(usize::MAX);
     cache.descriptors_max = cache.descriptors_max.min(granted / 4);
-    let room = granted.saturating_sub(cache.descriptors_max + DESCRIPTORS_RESERVED);
+    let room = granted.saturating_sub(cache.descriptors_max + reserved);
     turn.connections_max = turn.connections_max.min(room.max(1));
 }

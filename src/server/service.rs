@@ -43,7 +43,8 @@ impl Server {
     /// How many descriptors a configuration may need at most.
     #[must_use]
     pub fn descriptors_wanted(config: &Config) -> u64 {
-        let wanted = config.turn.connections_max + config.cache.descriptors_max;
+        let roots = 2 * (1 + config.hosts.len());
+        let wanted = config.turn.connections_max + config.cache.descriptors_max + roots;
         (wanted + DESCRIPTORS_RESERVED) as u64
     }
 }

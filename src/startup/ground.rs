@@ -1,9 +1,11 @@
-//! Where paths of the configuration begin, when the process does not stay where it was started.
+//! What a configuration means when the process does not stay where it was started.
 //!
 //! Outside of a jail are: the pid file, Unix sockets to listen at, the configuration file when it is
 //! read first, and the user database. Inside is what is opened later: roots, logs, the list of
 //! plugins and they themselves, the directory for temporary files, and the configuration file when
 //! it is read again. A path that begins with that of the jail is meant as seen from outside.
+//!
+//! In the background there is no standard error.
 
 use crate::config::file::STDIN;
 use crate::config::{Config, Destination, Service};
@@ -18,6 +20,7 @@ pub struct Ground {
     /// Where the process was started, if it goes away from there.
     start: Option<PathBuf>,
     jail: Option<PathBuf>,
+    is_daemon: bool,
 }
 
 impl Ground {
@@ -34,7 +37,11 @@ impl Ground {
                 .iter()
                 .fold(jail.clone(), |jail, start| start.join(jail))
         });
-        Ok(Self { start, jail })
+        Ok(Self {
+            start,
+            jail,
+            is_daemon: service.is_daemon,
+        })
     }
 
     /// What becomes the root directory.
@@ -43,31 +50,32 @@ impl Ground {
         self.jail.as_deref()
     }
 
-    /// Makes relative paths absolute.
+    /// Makes relative paths absolute, and a daemon's standard error the system's log.
     pub fn settle(&self, config: &mut Config) {
+        if self.is_daemon {
+            super::logs::leave_stderr(config);
+        }
         let Some(start) = &self.start else {
             return;
         };
         let settle = |path: &mut PathBuf| *path = start.join(&*path);
-        for listen in &mut config.listen {
-            if let Address::Unix(path) = &mut listen.address {
-                settle(path);
-            }
-        }
-        config.service.pid_file.iter_mut().for_each(settle);
+        each_outer(config, settle);
         each_inner(config, settle);
     }
 
-    /// Makes paths what they are in the jail.
+    /// Makes paths what they are in the jail. Those of the pid file and of sockets that are outside stay
+    /// what they were called; the server can neither open nor remove them any more.
     pub fn settle_inside(&self, config: &mut Config) {
         let Some(jail) = &self.jail else {
             return;
         };
-        each_inner(config, |path| {
+        let settle = |path: &mut PathBuf| {
             if let Ok(inside) = path.strip_prefix(jail) {
                 *path = Path::new("/").join(inside);
             }
-        });
+        };
+        each_outer(config, settle);
+        each_inner(config, settle);
     }
 
     /// A file as this process finds it now: for the configuration, which is read again.
@@ -82,6 +90,16 @@ impl Ground {
             _ => path,
         }
     }
+}
+
+/// The paths that are opened before the jail is entered.
+fn each_outer(config: &mut Config, mut change: impl FnMut(&mut PathBuf)) {
+    for listen in &mut config.listen {
+        if let Address::Unix(path) = &mut listen.address {
+            change(path);
+        }
+    }
+    config.service.pid_file.iter_mut().for_each(change);
 }
 
 /// The paths that are opened in the jail.
@@ -120,6 +138,7 @@ mod tests {
         Ground {
             start: Some("/home/me".into()),
             jail: Some(jail.into()),
+            is_daemon: true,
         }
     }
 
@@ -127,7 +146,7 @@ mod tests {
     fn a_relative_path_is_that_of_the_start_and_one_below_the_jail_is_inside() {
         let mut config = Config::new("www".into());
         config.listen = vec![Address::Unix("sock".into()).into()];
-        config.service.pid_file = Some("pid".into());
+        config.service.pid_file = Some("/srv/run/pid".into());
         config.rules.error_pages = vec![(404, "404.html".into()), (500, "/srv/500".into())];
         config.logs.error = Destination::File("/var/log/error".into());
         config.temporary = "/srv/tmp".into();
@@ -136,8 +155,10 @@ mod tests {
         assert_eq!(config.site.root, Path::new("/home/me/www"));
         let socket = Address::Unix("/home/me/sock".into());
         assert_eq!(config.listen[0].address, socket);
-        assert_eq!(config.service.pid_file, Some("/home/me/pid".into()));
         ground.settle_inside(&mut config);
+        // Outside, and inside.
+        assert_eq!(config.listen[0].address, socket);
+        assert_eq!(config.service.pid_file, Some("/run/pid".into()));
         assert_eq!(config.site.root, Path::new("/home/me/www"));
         assert_eq!(config.temporary, Path::new("/tmp"));
         let pages: [(u16, PathBuf); 2] = [(404, "404.html".into()), (500, "/500".into())];
@@ -151,12 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn a_daemon_has_no_standard_error() {
+        let mut config = Config::new("www".into());
+        ground("/srv").settle(&mut config);
+        assert_eq!(config.logs.error, Destination::Syslog);
+    }
+
+    #[test]
     fn who_stays_changes_nothing() {
         let ground = Ground::of(&Service::default()).unwrap();
         let mut config = Config::new("www".into());
         ground.settle(&mut config);
         ground.settle_inside(&mut config);
         assert_eq!(config.site.root, Path::new("www"));
+        assert_eq!(config.logs.error, Destination::Stderr);
         assert_eq!(ground.find(Path::new("c")), Path::new("c"));
     }
 }

@@ -10,8 +10,9 @@
 //!    of descriptors is raised: all that needs root, or the outside.
 //! 4. Into the jail; log files that are not there are made for the account; root is dropped.
 //! 5. The supervisor forks, so that neither it nor any worker ever has more rights than the server.
-//! 6. Plugins are loaded, roots and logs opened: as whom they will be opened later, so what would
-//!    fail at a reload fails now.
+//! 6. The process that serves locks itself in ([`crate::sandbox`]); plugins are loaded, roots and logs
+//!    opened: as whom and out of where they will be opened later, so what would fail at a reload
+//!    fails now.
 //! 7. The pid is written, the ready line said, the terminal left, and everybody told.
 //!
 //! INVARIANT: until 6 there is one thread, and what fails leaves nothing behind.
@@ -19,13 +20,14 @@
 mod announce;
 mod ground;
 mod listeners;
+mod logs;
 
 pub use ground::Ground;
 
 use crate::cli::{self, Failure};
-use crate::config::{Config, Destination, Service};
+use crate::config::{Config, Service};
 use crate::conn::NoHooks;
-use crate::plugin::{Extension, Plugins};
+use crate::plugin::{Extension, Plugins, needs};
 use crate::server::{self, Server};
 use crate::supervisor::{self, LeftOut, Role, Worker};
 use crate::sys::accounts;
@@ -36,12 +38,11 @@ use crate::sys::notify::{self, Notifier};
 use crate::sys::pid_file::PidFile;
 use crate::sys::privileges::{self, Account};
 use crate::sys::process;
-use crate::sys::socket::{Address, Listener};
+use crate::sys::socket::Listener;
 use crate::sys::threads;
 use announce::Announcer;
 use std::fmt;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 
 /// Something went wrong at run time.
 pub const RUN_TIME: u8 = 1;
@@ -80,7 +81,6 @@ pub fn serve(mut config: Config) -> u8 {
                 )));
             }
         }
-        log_elsewhere(&mut config);
     }
     let start = Start {
         ground,
@@ -132,12 +132,13 @@ impl Start<'_> {
             announcer.enter(jail);
             ground.settle_inside(&mut config);
         }
-        announcer.log = make_logs(&config, account.as_ref())?;
         if let Some(account) = &account {
+            logs::make(&config, account)?;
             privileges::drop_to(account).map_err(|error| {
                 failure(format_args!("cannot become user {}: {error}", account.name))
             })?;
         }
+        announcer.log = logs::open_for_stderr(&config)?;
         let main = std::process::id();
         let worker = if config.plugins.is_supervised {
             match supervise(&config, listeners, announcer, &notifier)? {
@@ -156,50 +157,20 @@ impl Start<'_> {
     }
 }
 
-/// Gives the paths of Unix sockets away: in a sticky directory only the owner may remove them.
+/// What is to belong to the account that the server becomes.
 fn give(listeners: &[Listener], account: &Account) -> Result<(), Failure> {
-    for listener in listeners.iter().filter(|it| !it.is_inherited()) {
-        if let Address::Unix(path) = listener.address() {
-            privileges::give(path, account).map_err(|error| {
-                failure(format_args!("cannot give {} away: {error}", path.display()))
+    for listener in listeners {
+        listener
+            .give(account.user, account.group)
+            .map_err(|error| {
+                let address = listener.address();
+                failure(format_args!(
+                    "cannot give {address} to user {}: {error}",
+                    account.name
+                ))
             })?;
-        }
     }
     Ok(())
-}
-
-/// Makes the log files that are not there, for whoever will open them, also when they have been
-/// rotated. Returns the error log, if it is a file.
-fn make_logs(config: &Config, account: Option<&Account>) -> Result<Option<OwnedFd>, Failure> {
-    let mut log = None;
-    let error_log = match &config.logs.error {
-        Destination::File(path) => Some(path),
-        _ => None,
-    };
-    let access_logs = config.hosts.iter().map(|host| &host.rules);
-    let access_logs = access_logs.chain([&config.rules]).filter_map(|rules| {
-        match &rules.access_log.as_ref()?.destination {
-            Destination::File(path) => Some(path),
-            _ => None,
-        }
-    });
-    for path in access_logs.chain(error_log) {
-        let opened = privileges::open_log(path, account);
-        let opened = opened.map_err(|error| {
-            let hint = match error.kind() {
-                io::ErrorKind::NotFound => "; make its directory first",
-                _ => "",
-            };
-            failure(format_args!(
-                "cannot open the log {}: {error}{hint}",
-                path.display()
-            ))
-        })?;
-        if Some(path) == error_log {
-            log = Some(opened);
-        }
-    }
-    Ok(log)
 }
 
 /// Whom to become; `None` if that is who this is.
@@ -230,21 +201,6 @@ fn account(service: &Service) -> Result<Option<Account>, Failure> {
         "cannot become user {}: only root can; start it as root, or leave user out",
         account.name
     )))
-}
-
-/// A daemon has no standard error, so what would go there goes where the system's messages are.
-fn log_elsewhere(config: &mut Config) {
-    let hosts = config.hosts.iter_mut().map(|host| &mut host.rules);
-    for rules in hosts.chain([&mut config.rules]) {
-        if let Some(log) = &mut rules.access_log
-            && log.destination == Destination::Stderr
-        {
-            log.destination = Destination::Syslog;
-        }
-    }
-    if config.logs.error == Destination::Stderr {
-        config.logs.error = Destination::Syslog;
-    }
 }
 
 /// Like [`supervisor::run`]. The process that was started is the one that others know.
@@ -283,12 +239,15 @@ fn work(
     let wanted_max = config.turn.connections_max;
     let is_quiet = config.service.is_quiet;
     let is_root = privileges::effective_user() == 0 && config.service.user.is_none();
+    // The last privilege is gone; threads and plugins come now.
+    let sandbox = needs::lock_in(&config).map_err(server::Error::Sandbox)?;
     let plugins = plugins(&config, worker.left_out, worker.is_first)?;
     let mut server = Server::start_with(worker.listeners, config, plugins, Some(worker.signals))?;
     if worker.is_first {
         announcer
             .write(main)
             .map_err(system("cannot write the pid file"))?;
+        notice(format_args!("{sandbox}"));
         if is_root {
             notice(format_args!(
                 "running as root: set a user who may read what is served and nothing else (--user)"

@@ -92,8 +92,18 @@ enum Origin {
     Address(usize),
     /// Another process.
     Process(u32),
+    /// A system call that the sandbox forbids.
+    Call(c_int),
     /// Not told, or this process itself, as in abort(3).
     Unknown,
+}
+
+/// What comes with SIGSYS (sigaction(2)); the C library has no name for it.
+#[repr(C)]
+struct Forbidden {
+    _header: [c_int; 3],
+    _address: *const c_void,
+    call: c_int,
 }
 
 impl Origin {
@@ -112,7 +122,12 @@ impl Origin {
                     Self::Process(sender)
                 }
             }
-            1.. if signal != libc::SIGABRT && signal != libc::SIGSYS => {
+            1.. if signal == libc::SIGSYS => {
+                let info = std::ptr::from_ref(info).cast::<Forbidden>();
+                // SAFETY: the kernel's SIGSYS is laid out so, and no larger than any other.
+                Self::Call(unsafe { (*info).call })
+            }
+            1.. if signal != libc::SIGABRT => {
                 // SAFETY: faults and traps of the kernel come with the address.
                 Self::Address(unsafe { info.si_addr() }.addr())
             }
@@ -142,6 +157,11 @@ fn describe(signal: c_int, crumb: u32, is_loop: bool, origin: &Origin) -> Line {
         Origin::Process(sender) => {
             line.text(" sent by process ");
             line.number(sender as usize, 10);
+        }
+        Origin::Call(call) => {
+            line.text(" by system call ");
+            line.number(call.unsigned_abs() as usize, 10);
+            line.text(", which the sandbox forbids");
         }
         Origin::Unknown => {}
     }

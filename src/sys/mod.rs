@@ -21,6 +21,7 @@ pub mod footprint;
 pub mod guest;
 #[cfg(keeps_thread_locals)]
 mod keys;
+pub mod landlock;
 pub mod memfd;
 pub mod notify;
 pub mod outside;
@@ -29,6 +30,7 @@ pub mod poll;
 pub mod privileges;
 pub mod process;
 mod raw;
+pub mod seccomp;
 pub mod signal;
 pub mod small_file;
 pub mod socket;

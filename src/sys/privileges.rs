@@ -3,7 +3,7 @@
 //! Everything here is done while there is one thread: the kernel keeps these things for each.
 
 use super::raw;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, getegid, geteuid, getgroups, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
@@ -129,36 +129,32 @@ pub fn enter_jail(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a log for appending. One that is not there is made and given to `owner`, who must be able
-/// to open it anew; whose it was before it stays.
+/// Makes a log that is not there, and gives it to `owner`, who must be able to open it anew. Whoever
+/// could change the way to it could have this make a file elsewhere: see to it first.
+///
+/// # Errors
+/// See open(2) and chown(2); that it is there already is none.
+pub fn make_log(path: &Path, owner: &Account) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::CREATE | OFlags::EXCL;
+    let file = match rustix::fs::open(path, flags, LOG_MODE) {
+        Err(Errno::EXIST) => return Ok(()),
+        other => other?,
+    };
+    let (user, group) = (Uid::from_raw(owner.user), Gid::from_raw(owner.group));
+    rustix::fs::fchown(&file, Some(user), Some(group))?;
+    Ok(())
+}
+
+/// Who else reads logs is in the group.
+const LOG_MODE: Mode = Mode::from_raw_mode(0o640);
+
+/// Opens a log for appending, as who this process is by now.
 ///
 /// # Errors
 /// See open(2).
-pub fn open_log(path: &Path, owner: Option<&Account>) -> io::Result<OwnedFd> {
+pub fn open_log(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let mode = Mode::from_raw_mode(0o640);
-    match rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, mode) {
-        Ok(file) => {
-            if let Some(owner) = owner {
-                let (user, group) = (Uid::from_raw(owner.user), Gid::from_raw(owner.group));
-                rustix::fs::fchown(&file, Some(user), Some(group))?;
-            }
-            Ok(file)
-        }
-        Err(Errno::EXIST) => Ok(rustix::fs::open(path, flags, mode)?),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Gives what is at a path, itself and not what it links to, to somebody.
-///
-/// # Errors
-/// See chown(2).
-pub fn give(path: &Path, owner: &Account) -> io::Result<()> {
-    let (user, group) = (Uid::from_raw(owner.user), Gid::from_raw(owner.group));
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::chownat(CWD, path, Some(user), Some(group), flags)?;
-    Ok(())
+    Ok(rustix::fs::open(path, flags | OFlags::CREATE, LOG_MODE)?)
 }
 
 #[cfg(test)]
@@ -179,5 +175,41 @@ mod tests {
         assert_ne!(effective_user(), 65_534);
         drop(sender);
         assert!(thread.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_log_is_made_for_its_owner_and_one_that_is_there_stays_whose_it_is() {
+        use std::os::unix::fs::MetadataExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let owner = Account {
+            name: "somebody".into(),
+            // Who is not root can give a file to nobody else.
+            user: if effective_user() == 0 {
+                4321
+            } else {
+                effective_user()
+            },
+            group: getegid().as_raw(),
+            groups: Vec::new(),
+        };
+        make_log(&path, &owner).unwrap();
+        let meta = std::fs::metadata(&path).unwrap();
+        assert_eq!((meta.uid(), meta.mode() & 0o7777), (owner.user, 0o640));
+        std::fs::write(&path, "line\n").unwrap();
+        let other = Account {
+            user: effective_user(),
+            ..owner.clone()
+        };
+        make_log(&path, &other).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().uid(), owner.user);
+        let log = open_log(&path).unwrap();
+        rustix::io::write(&log, b"more\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "line\nmore\n");
+        // A link is not followed to make something.
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(directory.path().join("target"), &link).unwrap();
+        make_log(&link, &owner).unwrap();
+        assert!(!directory.path().join("target").exists());
     }
 }

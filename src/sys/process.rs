@@ -54,6 +54,15 @@ pub fn expect_the_worst(seconds: u32) {
 /// The signal by which [`expect_the_worst`] ends the process.
 pub const TIMED_OUT: i32 = libc::SIGALRM;
 
+/// Has this process and its children never get privileges that they do not have now, whatever
+/// program they start.
+///
+/// # Errors
+/// The kernel is older than Linux 3.5.
+pub fn forbid_new_privileges() -> std::io::Result<()> {
+    Ok(rustix::thread::set_no_new_privs(true)?)
+}
+
 /// What people call a signal that ends a process.
 #[must_use]
 pub fn signal_name(signal: i32) -> &'static str {

@@ -1,5 +1,6 @@
 //! System calls that `rustix` does not offer: signalfd, cachestat, alarm, getresuid, options of TCP
-//! sockets; and fork, anonymous memory, the environment and inherited descriptors, made safe.
+//! sockets, Landlock, seccomp; and fork, anonymous memory, the environment and inherited descriptors,
+//! made safe.
 
 #![allow(unsafe_code)]
 
@@ -205,15 +206,21 @@ struct Cachestat {
     recently_evicted: u64,
 }
 
-/// The number of cachestat(2), Linux 6.5. System calls of that time have the same number on all
-/// architectures but MIPS, whose three ABIs count from 4000, 5000 and 6000.
-const SYS_CACHESTAT: libc::c_long = if cfg!(target_arch = "mips") {
-    4451
-} else if cfg!(target_arch = "mips64") {
-    5451
-} else {
-    451
-};
+/// The number of a system call of Linux 5.1 and later: since then a new one has the same number on
+/// all architectures but MIPS, whose three ABIs count from 4000, 5000 and 6000.
+pub(super) const fn unified(number: libc::c_long) -> libc::c_long {
+    let base = if cfg!(target_arch = "mips") {
+        4000
+    } else if cfg!(target_arch = "mips64") {
+        5000
+    } else {
+        0
+    };
+    base + number
+}
+
+/// Linux 6.5.
+const SYS_CACHESTAT: libc::c_long = unified(451);
 
 /// How many pages of a range of a file are in memory.
 pub(super) fn cached_pages(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> io::Result<u64> {
@@ -233,4 +240,110 @@ pub(super) fn cached_pages(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> io:
         return Err(io::Error::last_os_error());
     }
     Ok(result.cached)
+}
+
+/// What a set of Landlock's rules is about (linux/landlock.h).
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct LandlockAttributes {
+    pub(super) files: u64,
+    /// Since ABI 4.
+    pub(super) network: u64,
+    /// Since ABI 6.
+    pub(super) scopes: u64,
+}
+
+/// Landlock's rule for a file, or a directory with all that is beneath it.
+#[repr(C, packed)]
+struct LandlockPath {
+    allowed: u64,
+    parent: i32,
+}
+
+const SYS_LANDLOCK_CREATE_RULESET: libc::c_long = unified(444);
+const SYS_LANDLOCK_ADD_RULE: libc::c_long = unified(445);
+const SYS_LANDLOCK_RESTRICT_SELF: libc::c_long = unified(446);
+
+/// Which version of Landlock the kernel has.
+pub(super) fn landlock_abi() -> io::Result<u32> {
+    const VERSION: libc::c_uint = 1;
+    let none = std::ptr::null::<LandlockAttributes>();
+    // SAFETY: with this flag there are no attributes, and no descriptor is made.
+    let abi = unsafe { libc::syscall(SYS_LANDLOCK_CREATE_RULESET, none, 0_usize, VERSION) };
+    u32::try_from(abi).map_err(|_| io::Error::last_os_error())
+}
+
+/// A set of rules without rules yet. `bytes` is how much of the attributes the kernel knows.
+pub(super) fn landlock_ruleset(
+    attributes: &LandlockAttributes,
+    bytes: usize,
+) -> io::Result<OwnedFd> {
+    debug_assert!(bytes <= size_of::<LandlockAttributes>());
+    let attributes = std::ptr::from_ref(attributes);
+    // SAFETY: the attributes are laid out as in linux/landlock.h and have that many bytes.
+    let fd = unsafe { libc::syscall(SYS_LANDLOCK_CREATE_RULESET, attributes, bytes, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Adds a rule for what `parent` refers to.
+pub(super) fn landlock_allow(
+    ruleset: BorrowedFd<'_>,
+    parent: BorrowedFd<'_>,
+    allowed: u64,
+) -> io::Result<()> {
+    const PATH_BENEATH: libc::c_int = 1;
+    let rule = LandlockPath {
+        allowed,
+        parent: parent.as_raw_fd(),
+    };
+    // SAFETY: the rule is laid out as in linux/landlock.h and outlives the call; flags must be 0.
+    let failed = unsafe {
+        libc::syscall(
+            SYS_LANDLOCK_ADD_RULE,
+            ruleset.as_raw_fd(),
+            PATH_BENEATH,
+            &raw const rule,
+            0,
+        )
+    };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Holds this thread, and what it will start, to the rules.
+pub(super) fn landlock_restrict(ruleset: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: it takes a descriptor and flags, and touches no memory.
+    let failed = unsafe { libc::syscall(SYS_LANDLOCK_RESTRICT_SELF, ruleset.as_raw_fd(), 0) };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Installs a filter of system calls for this thread and what it will start.
+pub(super) fn seccomp(program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    let install = |flags: libc::c_ulong| {
+        let filter = libc::SECCOMP_SET_MODE_FILTER;
+        let program = &raw const program;
+        // SAFETY: the kernel copies the program, which outlives the call, and checks it.
+        match unsafe { libc::syscall(libc::SYS_seccomp, filter, flags, program) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // What is refused shows in the kernel's log, since Linux 4.14.
+    match install(libc::SECCOMP_FILTER_FLAG_LOG) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => install(0),
+        other => other,
+    }
 }

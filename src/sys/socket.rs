@@ -4,7 +4,7 @@
 //! `BrokenPipe` or the like; none of them raises SIGPIPE, which the Rust runtime ignores.
 
 use super::raw::set_tcp_option;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags,
@@ -162,6 +162,26 @@ impl Listener {
     /// remove it.
     pub fn leave_path(&mut self) {
         self.file = None;
+    }
+
+    /// Gives the path to another user, who may then remove it from a sticky directory. Nothing else is
+    /// given away that somebody has put there meanwhile.
+    ///
+    /// # Errors
+    /// This process is not root.
+    pub fn give(&self, user: u32, group: u32) -> io::Result<()> {
+        let (Address::Unix(path), Some(own)) = (&self.address, self.file) else {
+            return Ok(());
+        };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::empty())?;
+        let meta = std::fs::File::from(file.try_clone()?).metadata()?;
+        if (meta.dev(), meta.ino()) == own {
+            let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+            let flags = AtFlags::EMPTY_PATH;
+            rustix::fs::chownat(&file, "", Some(user), Some(group), flags)?;
+        }
+        Ok(())
     }
 
     /// After chroot(2) the path is another one, or there is none; then it is left behind, and the

@@ -134,8 +134,11 @@ impl Stage {
         );
     }
 
+    /// Replaces the hosts; another thread prepares them, as for a reload.
     fn set(&mut self, config: &Config) {
-        self.server.set_hosts(prepare(config).unwrap());
+        let prepare = || prepare(config).unwrap();
+        let prepared = std::thread::scope(|scope| scope.spawn(prepare).join());
+        self.server.set_hosts(prepared.unwrap());
     }
 }
 

@@ -306,6 +306,8 @@ static sw_rc restore(void *state, uint32_t from_version, sw_str blob) {
 #endif
 }
 
+SWIFTD_NEEDS("exec");
+
 const sw_plugin swiftd_plugin_v1 = {.magic = SW_MAGIC,
                                     .size = sizeof(sw_plugin),
                                     .abi_major = 1,

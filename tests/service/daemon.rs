@@ -149,3 +149,24 @@ fn it_drops_root_and_is_locked_in_like_any_other() {
         assert!(!file.exists());
     }
 }
+
+#[test]
+fn its_log_is_made_by_root_for_the_user_and_is_its_standard_error() {
+    if !is_root("its_log_is_made_by_root_for_the_user_and_is_its_standard_error") {
+        return;
+    }
+    use std::os::unix::fs::MetadataExt;
+    let (grounds, root) = grounds();
+    let log = grounds.path().canonicalize().unwrap().join("error.log");
+    let config = grounds.path().join("swiftd.conf");
+    fs::write(&config, format!("[log]\nerror = {log:?}\n")).unwrap();
+    let file = grounds.path().join("swiftd.pid");
+    let options = ["--user", "nobody", "--config", config.to_str().unwrap()];
+    said(&daemon(&root, 0, &file, &options).output().unwrap(), 0);
+    let process = Process::of(&file);
+    let meta = fs::metadata(&log).unwrap();
+    assert_eq!((meta.uid(), meta.mode() & 0o777), (65_534, 0o640));
+    let stderr = format!("/proc/{}/fd/2", process.pid);
+    assert_eq!(fs::read_link(stderr).unwrap(), log);
+    process.stop();
+}

@@ -88,6 +88,10 @@ impl Server {
         let (opener, gate) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                // It is said at each start; who wants to know reads it elsewhere.
+                if line.starts_with("swiftd: notice: sandbox: ") {
+                    continue;
+                }
                 let is_ready = line.starts_with(READY);
                 if sender.send(line).is_err() {
                     break;

@@ -103,6 +103,7 @@ plugin! {
     impl Plugin for BasicAuth {
         const NAME: &CStr = c"basic_auth";
         const VERSION: &CStr = c"1.0";
+        const NEEDS: &[&str] = &["read:$file"];
 
         fn init(host: &Host) -> Result<Self, String> {
             let settings = Settings::read(host)?;

@@ -109,6 +109,8 @@ plugin! {
     impl Plugin for Cgi {
         const NAME: &CStr = c"cgi";
         const VERSION: &CStr = c"1.0";
+        // Scripts lie beneath the roots, or in a directory of their own.
+        const NEEDS: &[&str] = &["exec", "exec:@roots", "exec:$dir"];
 
         fn init(host: &Host) -> Result<Self, String> {
             Ok(Cgi {

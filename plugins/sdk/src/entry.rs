@@ -80,6 +80,36 @@ pub const fn descriptor<T: Plugin>() -> abi::Plugin {
     }
 }
 
+/// How long [`needs`] is: each word with its NUL, and one more, so that it is never empty.
+#[must_use]
+pub const fn needs_bytes(words: &[&str]) -> usize {
+    let (mut bytes, mut at) = (1, 0);
+    while at < words.len() {
+        bytes += words[at].len() + 1;
+        at += 1;
+    }
+    bytes
+}
+
+/// The words of a plugin's needs, each ended by NUL.
+#[must_use]
+pub const fn needs<const BYTES: usize>(words: &[&str]) -> [u8; BYTES] {
+    let mut all = [0; BYTES];
+    let (mut to, mut at) = (0, 0);
+    while at < words.len() {
+        let word = words[at].as_bytes();
+        let mut from = 0;
+        while from < word.len() {
+            all[to] = word[from];
+            to += 1;
+            from += 1;
+        }
+        to += 1;
+        at += 1;
+    }
+    all
+}
+
 const fn is_name(name: &[u8]) -> bool {
     if name.is_empty() || name.len() > 31 || !name[0].is_ascii_lowercase() {
         return false;
@@ -327,7 +357,15 @@ pub unsafe extern "C" fn restore<T: Plugin>(
 
 #[cfg(test)]
 mod tests {
-    use super::is_name;
+    use super::{is_name, needs, needs_bytes};
+
+    #[test]
+    fn needs_are_words_that_end_with_nul() {
+        const WORDS: &[&str] = &["exec", "read:$file"];
+        const ALL: [u8; needs_bytes(WORDS)] = needs(WORDS);
+        assert_eq!(&ALL, b"exec\0read:$file\0\0");
+        assert_eq!(needs::<{ needs_bytes(&[]) }>(&[]), [0]);
+    }
 
     #[test]
     fn names_are_short_and_lower_case() {

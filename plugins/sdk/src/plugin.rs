@@ -40,6 +40,10 @@ pub trait Plugin: Sized + 'static {
     const STATE_VERSION: u32 = 0;
     /// What the server must know.
     const FLAGS: Flags = Flags::NONE;
+    /// What it needs of a server that has locked itself in (`docs/PLUGINS.md`): `exec`, `network`,
+    /// `code`, `calls`, `read:PATH`, `write:PATH`, `exec:PATH`. A path may be the value of a key,
+    /// `read:$file`, or `@roots`.
+    const NEEDS: &[&str] = &[];
 
     /// A new instance, before any request. The error is the reason why it is not loaded.
     fn init(host: &Host) -> Result<Self, String>;
@@ -203,7 +207,7 @@ macro_rules! plugin {
     };
 }
 
-/// The symbol that a server looks for in a library. Part of [`plugin!`](crate::plugin!).
+/// The symbols that a server looks for in a library. Part of [`plugin!`](crate::plugin!).
 #[cfg(not(feature = "builtin"))]
 #[doc(hidden)]
 #[macro_export]
@@ -215,6 +219,13 @@ macro_rules! export_symbol {
             #[unsafe(no_mangle)]
             pub static swiftd_plugin_v1: $crate::abi::Plugin =
                 <$plugin as $crate::Exported>::DESCRIPTOR;
+
+            #[cfg(not(test))]
+            #[allow(non_upper_case_globals)]
+            #[unsafe(no_mangle)]
+            pub static swiftd_plugin_needs: [u8; $crate::entry::needs_bytes(
+                <$plugin as $crate::Plugin>::NEEDS,
+            )] = $crate::entry::needs(<$plugin as $crate::Plugin>::NEEDS);
         };
     };
 }

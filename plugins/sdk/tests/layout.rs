@@ -244,6 +244,7 @@ fn the_header_compiles_without_warnings_alone_and_twice() {
     let once = "#include \"swiftd_plugin.h\"\n";
     let used = "#include \"swiftd_plugin.h\"\n#include \"swiftd_plugin.h\"\n\
         int f(const sw_host *, sw_plugin *);\n\
+        SWIFTD_NEEDS(\"exec\", \"read:$file\");\n\
         int f(const sw_host *h, sw_plugin *p) { sw_plugin_fill(p, p); return SW_HAS(h, ext); }\n";
     for text in [once, used] {
         assert_compiles("cc", &["-std=c11", "-fsyntax-only", "-x", "c"], text);

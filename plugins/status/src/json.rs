@@ -40,6 +40,7 @@ fn server(it: &mut Object<'_>, summary: &Summary) {
     it.number("memory_bytes", summary.memory_bytes);
     it.number("cpu_seconds", summary.cpu_seconds);
     it.number("log_lines_dropped", summary.log_lines_dropped);
+    it.named("sandbox", &summary.sandbox);
 }
 
 fn connections(it: &mut Object<'_>, summary: &Summary) {

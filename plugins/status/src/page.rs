@@ -5,7 +5,7 @@
 use crate::format::{age, bytes, count, escape, or_unknown, percent, rate, seconds};
 use crate::history::SECONDS;
 use crate::latency::Percentile;
-use crate::summary::{Plugin, Summary, total};
+use crate::summary::{Named, Plugin, Summary, total};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("page.css");
@@ -191,15 +191,27 @@ fn cards(out: &mut String, summary: &Summary) {
         &[
             format!("{} CPU", or_unknown(rates.map(|it| it.cpu), percent)),
             format!("{} in all", or_unknown(summary.cpu_seconds, seconds)),
+            sandbox(&summary.sandbox),
         ],
     );
     out.push_str("</div>\n");
 }
 
+/// What the process is locked in by; empty if the server does not tell.
+fn sandbox(parts: &[Named]) -> String {
+    let in_force = parts.iter().filter(|(_, value)| *value > 0.0);
+    let names: Vec<_> = in_force.map(|(name, _)| escape(name)).collect();
+    match &names[..] {
+        [] if parts.is_empty() => String::new(),
+        [] => "no sandbox".to_owned(),
+        names => format!("locked in by {}", names.join(", ")),
+    }
+}
+
 /// `big` and `lines` are HTML.
 fn card(out: &mut String, title: &str, big: &str, lines: &[String]) {
     let _ = write!(out, "<section><h2>{title}</h2><p class=\"big\">{big}</p>");
-    for line in lines {
+    for line in lines.iter().filter(|line| !line.is_empty()) {
         let _ = write!(out, "<p>{line}</p>");
     }
     out.push_str("</section>\n");

@@ -20,6 +20,8 @@ pub(crate) struct Summary {
     pub(crate) memory_bytes: Option<f64>,
     pub(crate) cpu_seconds: Option<f64>,
     pub(crate) log_lines_dropped: Option<f64>,
+    /// By part: whether it is in force.
+    pub(crate) sandbox: Vec<Named>,
     pub(crate) connections: Vec<Named>,
     pub(crate) connections_max: Option<f64>,
     pub(crate) accepted: Option<f64>,
@@ -98,6 +100,7 @@ impl Summary {
             memory_bytes: number("process_resident_memory_bytes"),
             cpu_seconds: number("process_cpu_seconds_total"),
             log_lines_dropped: number("swiftd_log_lines_dropped_total"),
+            sandbox: named(figures, "swiftd_sandbox", "part"),
             connections: named(figures, "swiftd_connections", "state"),
             connections_max: number("swiftd_connections_max"),
             accepted: number("swiftd_connections_accepted_total"),

@@ -37,6 +37,7 @@ fn the_page_shows_what_the_server_tells() {
             "up 1 d 1 h",
             ">stopping</span>",
             "1\u{202f}000 in all, 3 broken off",
+            "<p>locked in by landlock</p>",
             "100 µs <small>p50</small>",
             "<p>p90 500 µs</p>",
             "<p>p99 over 2.5 ms</p>",
@@ -85,6 +86,7 @@ fn the_json_has_the_same_numbers() {
             "\"hit_ratio\":0.75",
             "\"last_rejection\":\"cgi: <script>alert(\\\"1\\\")</script> & more\"",
             "\"memory_bytes\":null",
+            "\"sandbox\":{\"landlock\":1,\"seccomp\":0}",
             "{\"name\":\"cgi\",\"version\":\"1.1\",\"generation\":7,\"state\":\"current\",\
              \"reason\":\"\",\"calls\":100,\"errors\":1,\"slow_calls\":0,\"busy_seconds\":0.5,\
              \"holds\":{\"timer\":2,\"watch\":1,\"child\":3}}",

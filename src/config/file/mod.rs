@@ -127,16 +127,15 @@ pub fn parse(bytes: &[u8], config: &mut Config) -> Result<(), Vec<Fault>> {
 
 /// Reads files into `draft`, one after the other.
 fn read(sources: &[Source], draft: &mut Draft) -> Result<(), Vec<Fault>> {
-    let mut faults = Vec::new();
-    let mut texts = Vec::with_capacity(sources.len());
-    for source in sources {
-        let text = source.text();
-        texts.push(text.as_ref().copied().unwrap_or(""));
-        faults.push(match text {
-            Ok(_) => None,
-            Err(fault) => Some(fault),
-        });
-    }
+    let texts: Vec<_> = sources.iter().map(Source::text).collect();
+    let mut told: Vec<Fault> = texts
+        .iter()
+        .filter_map(|text| text.as_ref().err().cloned())
+        .collect();
+    let texts: Vec<&str> = texts
+        .iter()
+        .map(|text| text.as_ref().copied().unwrap_or_default())
+        .collect();
     let parsed: Vec<_> = texts
         .iter()
         .map(|text| DeTable::parse_recoverable(text))
@@ -147,7 +146,6 @@ fn read(sources: &[Source], draft: &mut Draft) -> Result<(), Vec<Fault>> {
         reading.file(file, table.get_ref());
     }
     let wrong = reading.finish();
-    let mut told: Vec<Fault> = faults.into_iter().flatten().collect();
     for (file, ((_, errors), wrong)) in parsed.iter().zip(wrong).enumerate() {
         told.extend(faults::of_file(paths[file], texts[file], errors, wrong));
     }

@@ -210,7 +210,7 @@ impl Kind {
         }
     }
 
-    /// A value as TOML that [`read`](Self::read) takes; `None` if there is none to be shown.
+    /// A value as TOML that can be read again; `None` if there is none to be shown.
     #[must_use]
     pub fn show(self, plain: &Plain) -> Option<String> {
         Some(match plain {

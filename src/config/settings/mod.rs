@@ -13,6 +13,7 @@ mod hosts;
 mod kind;
 pub mod pages;
 mod server;
+mod several;
 mod value;
 
 pub use kind::Kind;

@@ -24,7 +24,7 @@ pub fn markdown() -> String {
                 "| `{}` | {} | {} | {}{option} |\n",
                 setting.key,
                 described(setting),
-                default_of(row, true),
+                default_of(row),
                 row.about,
             );
             out.push_str(&line);
@@ -60,9 +60,14 @@ pub fn mdoc() -> String {
             ) {
                 mdoc_text(&mut out, &format!("Expected: {}.", described(setting)));
             }
-            mdoc_text(&mut out, &format!("Default: {}.", default_of(row, true)));
-            if let Some(option) = option(setting) {
-                mdoc_text(&mut out, &format!("On the command line: `{option}`."));
+            mdoc_text(&mut out, &format!("Default: {}.", default_of(row)));
+            if let Some(flag) = setting.option {
+                let short = flag.short.map(|short| format!("Fl {short} , "));
+                let short = short.unwrap_or_default();
+                out.push_str(&format!(
+                    "On the command line:\n.{short}Fl -{} .\n",
+                    flag.long
+                ));
             }
         }
         out.push_str(".El\n");
@@ -85,7 +90,10 @@ pub fn sample() -> String {
             let setting = &row.setting;
             let value = example_of(row);
             out.push('\n');
-            let meaning = format!("{} Expected: {}.", row.about, described(setting));
+            let meaning = match is_clear(setting.kind) {
+                true => row.about.to_owned(),
+                false => format!("{} Expected: {}.", row.about, described(setting)),
+            };
             comment(&mut out, &meaning);
             // Without it there is nothing to serve.
             let sign = if setting.name() == "root" { "" } else { "#" };
@@ -124,6 +132,9 @@ fn header(section: &Section) -> String {
     }
 }
 
+/// Nobody needs to be told that more than this is refused.
+const MANY: u64 = u32::MAX as u64;
+
 /// What may stand behind the `=`.
 fn described(setting: &Setting) -> String {
     let words = |words: &[&str]| {
@@ -131,11 +142,15 @@ fn described(setting: &Setting) -> String {
         words.join(", ")
     };
     let described = match setting.kind {
+        Kind::Count {
+            least,
+            most: MANY..,
+        } => format!("a number, {least} or more"),
         Kind::Count { least, most } => format!("a number, {least} to {most}"),
         Kind::Bytes {
             least,
-            most: u64::MAX,
-        } => format!("bytes, {least} or more"),
+            most: MANY..,
+        } => format!("bytes, {} or more", amount(least)),
         Kind::Bytes { least, most } => format!("bytes, {} to {}", amount(least), amount(most)),
         Kind::Milliseconds { most } => format!("milliseconds, 0 to {most}"),
         Kind::Seconds => "seconds, 0.001 to 86400".into(),
@@ -158,6 +173,19 @@ fn described(setting: &Setting) -> String {
     }
 }
 
+/// Whether a description says all that there is to be said of a value.
+fn is_clear(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::File
+            | Kind::Directory
+            | Kind::Switch
+            | Kind::Text(_)
+            | Kind::Listen
+            | Kind::Map { .. }
+    )
+}
+
 /// One word for a value.
 fn argument(setting: &Setting) -> &'static str {
     match setting.kind {
@@ -176,7 +204,7 @@ fn argument(setting: &Setting) -> &'static str {
 }
 
 /// The default, as the manual has it.
-fn default_of(row: &Row, with_quotes: bool) -> String {
+fn default_of(row: &Row) -> String {
     if let Some(words) = row.default {
         return words.to_owned();
     }
@@ -187,13 +215,7 @@ fn default_of(row: &Row, with_quotes: bool) -> String {
             false => "none".to_owned(),
         },
         Plain::List(items) if items.is_empty() => "none".to_owned(),
-        plain => {
-            let shown = setting.kind.show(&plain).unwrap_or_default();
-            match with_quotes {
-                true => format!("`{shown}`"),
-                false => shown,
-            }
-        }
+        plain => format!("`{}`", setting.kind.show(&plain).unwrap_or_default()),
     }
 }
 
@@ -215,23 +237,17 @@ fn option(setting: &Setting) -> Option<String> {
 /// A comment of lines that fit on a terminal.
 fn comment(out: &mut String, text: &str) {
     const WIDTH: usize = 78;
-    let mut column = WIDTH;
+    let mut line = String::from("#");
     for word in text.replace('`', "").split(' ') {
-        if column + 1 + word.len() > WIDTH {
-            let before = if column == WIDTH && !out.ends_with('\n') {
-                "\n"
-            } else {
-                ""
-            };
-            let before = if column < WIDTH { "\n" } else { before };
-            out.push_str(before);
-            out.push('#');
-            column = 1;
+        if line.len() + 1 + word.len() > WIDTH {
+            out.push_str(&line);
+            out.push('\n');
+            line.truncate(1);
         }
-        out.push(' ');
-        out.push_str(word);
-        column += 1 + word.len();
+        line.push(' ');
+        line.push_str(word);
     }
+    out.push_str(&line);
     out.push('\n');
 }
 
@@ -274,6 +290,10 @@ fn mdoc_word(out: &mut String, word: &str) {
             out.push_str(&format!(" {mark}"));
         }
         return out.push('\n');
+    }
+    let column = out.len() - out.rfind('\n').map_or(0, |at| at + 1);
+    if column > 0 && column + 1 + word.len() > 78 {
+        out.push('\n');
     }
     if !out.ends_with('\n') {
         out.push(' ');

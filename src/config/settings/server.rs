@@ -133,4 +133,10 @@ pub(super) const SANDBOX: &[Row] = &[
     row("sandbox", "seccomp", Word(&MODES), |d| &mut d.config.service.sandbox.seccomp,
         "Only the system calls that a server makes are possible (seccomp(2)).")
         .option("seccomp"),
+    row("sandbox", "allow", List("needs"), |d| &mut d.config.service.sandbox.allow,
+        "What is kept beside what the configuration and the plugins need: `exec` to start programs of the system, `network` to connect to others, `code` for memory that is written and then run, `calls` for system calls that nobody can list; `read:`, `write:` or `exec:` with an absolute path behind it for files and directories.")
+        .option("allow")
+        .example("[\"read:/srv/data\"]"),
+    row("sandbox", "upgrade", Switch, |d| &mut d.config.service.sandbox.is_upgradable,
+        "Whether the program of the server may be started, so that it can be replaced while it runs."),
 ];

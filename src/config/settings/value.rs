@@ -3,12 +3,11 @@
 //! A [`Kind`](super::Kind) knows how a value is written, a [`Value`] how it is kept; a [`Plain`] is
 //! what they tell each other.
 
-use crate::config::draft::{ErrorPages, IndexNames, Mime, Target};
+use crate::config::draft::Target;
 use crate::config::grammar;
 use crate::config::logs::{Destination, Format, Level};
 use crate::config::service::Mode;
-use crate::config::{LISTENERS_MAX, Listen, NAME_FORM, is_plugin_name};
-use crate::policy::{Field, ForwardedField, HostName, NetworkError, PathPattern, Proxy};
+use crate::policy::{ForwardedField, PathPattern};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,7 +59,7 @@ pub trait Value {
 }
 
 /// The kind of the setting and the type of its place do not fit; a test goes through all rows.
-fn misfit<T>(plain: Plain) -> Result<T, String> {
+pub(super) fn misfit<T>(plain: Plain) -> Result<T, String> {
     Err(format!("cannot keep {plain:?}"))
 }
 
@@ -111,14 +110,6 @@ impl<T: Value + Default> Value for Option<T> {
         T::default().check_key(key)
     }
 }
-
-/// More than anybody has asked for of each.
-const INDEX_NAMES_MAX: usize = 16;
-const PLUGINS_MAX: usize = 64;
-const PROXIES_MAX: usize = 1024;
-const NAMES_MAX: usize = 1024;
-const MIME_MAX: usize = 2048;
-const FIELDS_MAX: usize = 64;
 
 /// Words and what they stand for.
 type Words<T, const COUNT: usize> = [(&'static str, T); COUNT];
@@ -274,222 +265,13 @@ impl Value for Target {
     }
 }
 
-impl Value for IndexNames {
-    fn set(&mut self, plain: Plain) -> Result<(), String> {
-        has_room(&self.0, INDEX_NAMES_MAX)?;
-        let name = text(plain, |name| grammar::file_name(name).map(str::to_owned))?;
-        self.0.push(name);
-        Ok(())
-    }
-
-    fn get(&self) -> Plain {
-        list(&self.0, |name| Plain::Text(name.clone()))
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-}
-
-/// Names of plugins.
-impl Value for Vec<String> {
-    fn set(&mut self, plain: Plain) -> Result<(), String> {
-        has_room(self, PLUGINS_MAX)?;
-        self.push(text(plain, |name| match is_plugin_name(name) {
-            true => Ok(name.to_owned()),
-            false => Err(NAME_FORM.to_owned()),
-        })?);
-        Ok(())
-    }
-
-    fn get(&self) -> Plain {
-        list(self, |name| Plain::Text(name.clone()))
-    }
-
-    fn clear(&mut self) {
-        self.clear();
-    }
-}
-
-impl Value for Vec<Listen> {
-    fn set(&mut self, plain: Plain) -> Result<(), String> {
-        let is_proxied = matches!(plain, Plain::Proxied(_));
-        let address = text(plain, grammar::address)?;
-        has_room(self, LISTENERS_MAX)?;
-        let is_taken = self.iter().any(|listen| listen.address == address);
-        if is_taken && !grammar::is_port_free(&address) {
-            return Err("it is there twice".into());
-        }
-        self.push(Listen {
-            address,
-            is_proxied,
-        });
-        Ok(())
-    }
-
-    fn get(&self) -> Plain {
-        list(self, |listen| match listen.is_proxied {
-            false => Plain::Text(listen.address.to_string()),
-            true => Plain::Proxied(listen.address.to_string()),
-        })
-    }
-
-    fn clear(&mut self) {
-        self.clear();
-    }
-}
-
-impl Value for Vec<Proxy> {
-    fn set(&mut self, plain: Plain) -> Result<(), String> {
-        has_room(self, PROXIES_MAX)?;
-        let proxy = |text: &str| {
-            text.parse()
-                .map_err(|error: NetworkError| error.to_string())
-        };
-        self.push(text(plain, proxy)?);
-        Ok(())
-    }
-
-    fn get(&self) -> Plain {
-        list(self, |proxy| Plain::Text(proxy.to_string()))
-    }
-
-    fn clear(&mut self) {
-        self.clear();
-    }
-}
-
-impl Value for Vec<HostName> {
-    fn set(&mut self, plain: Plain) -> Result<(), String> {
-        has_room(self, NAMES_MAX)?;
-        let name = text(plain, grammar::host_name)?;
-        if self.contains(&name) {
-            return Err("it is there twice".into());
-        }
-        self.push(name);
-        Ok(())
-    }
-
-    fn get(&self) -> Plain {
-        list(self, |name| Plain::Text(grammar::host_text(name)))
-    }
-
-    fn clear(&mut self) {
-        self.clear();
-    }
-}
-
-impl Value for Mime {
-    fn set(&mut self, plain: Plain) -> Result<(), String> {
-        has_room(&self.0, MIME_MAX)?;
-        let (key, value) = entry(plain)?;
-        let suffix = grammar::suffix(&key)?;
-        let media_type = grammar::media_type(&value)?.to_owned();
-        if self.0.iter().any(|(own, _)| *own == suffix) {
-            return Err("the suffix is there twice".into());
-        }
-        self.0.push((suffix, media_type));
-        Ok(())
-    }
-
-    fn get(&self) -> Plain {
-        let line = |(suffix, media_type): &(String, String)| {
-            Plain::Entry(format!(".{suffix}"), media_type.clone())
-        };
-        list(&self.0, line)
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    fn check_key(&self, key: &str) -> Result<(), String> {
-        grammar::suffix(key).map(|_| ())
-    }
-}
-
-impl Value for ErrorPages {
-    fn set(&mut self, plain: Plain) -> Result<(), String> {
-        let (key, value) = entry(plain)?;
-        let status = grammar::error_status(&key)?;
-        let page = grammar::page(&value)?;
-        self.0.push((status, page));
-        Ok(())
-    }
-
-    fn get(&self) -> Plain {
-        let line = |(status, page): &(u16, PathBuf)| {
-            Plain::Entry(status.to_string(), page.to_string_lossy().into_owned())
-        };
-        list(&self.0, line)
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    fn check_key(&self, key: &str) -> Result<(), String> {
-        grammar::error_status(key).map(|_| ())
-    }
-}
-
-impl Value for Vec<Field> {
-    fn set(&mut self, plain: Plain) -> Result<(), String> {
-        has_room(self, FIELDS_MAX)?;
-        let (key, value) = entry(plain)?;
-        let name = grammar::field_name(&key)?;
-        let value = grammar::field_value(&value)?;
-        let is_same = |own: &Field| own.name.eq_ignore_ascii_case(name.as_bytes());
-        if self.iter().any(is_same) {
-            return Err("the field is there twice".into());
-        }
-        self.push(Field {
-            name: name.as_bytes().into(),
-            value: value.as_bytes().into(),
-        });
-        Ok(())
-    }
-
-    fn get(&self) -> Plain {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        list(self, |Field { name, value }| {
-            Plain::Entry(text(name), text(value))
-        })
-    }
-
-    fn clear(&mut self) {
-        self.clear();
-    }
-
-    fn check_key(&self, key: &str) -> Result<(), String> {
-        grammar::field_name(key).map(|_| ())
-    }
-}
-
-/// Lists that are searched from one end to the other have a bound.
-fn has_room<T>(items: &[T], most: usize) -> Result<(), String> {
-    if items.len() < most {
-        Ok(())
-    } else {
-        Err(format!("more than {most} of these"))
-    }
-}
-
 /// What a text stands for.
-fn text<T>(plain: Plain, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, String> {
+pub(super) fn text<T>(
+    plain: Plain,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, String> {
     match plain {
         Plain::Text(text) | Plain::Proxied(text) => parse(&text),
         other => misfit(other),
     }
-}
-
-fn entry(plain: Plain) -> Result<(String, String), String> {
-    match plain {
-        Plain::Entry(key, value) => Ok((key, value)),
-        other => misfit(other),
-    }
-}
-
-fn list<T>(items: &[T], plain: impl Fn(&T) -> Plain) -> Plain {
-    Plain::List(items.iter().map(plain).collect())
 }

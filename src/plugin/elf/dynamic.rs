@@ -68,6 +68,7 @@ impl Dynamic {
         let [info] = reader.take::<1>(at.checked_add(info)?)?;
         Some(Symbol {
             name: reader.u32(at)?.into(),
+            address: reader.word(at, 4, 8)?,
             bytes: reader.word(at, 8, 16)?,
             binding: info >> 4,
             kind: info & 15,
@@ -121,6 +122,37 @@ impl Dynamic {
         Ok(())
     }
 
+    /// What the plugin says that it needs: words, each ended by NUL.
+    pub(super) fn declared(&self, header: &Header<'_>) -> Result<Vec<String>, Problem> {
+        let refuse = |what: String| Err(Problem::new(Stage::Declared, what));
+        let reader = &header.reader;
+        for index in 0..self.symbol_count {
+            let symbol = self.symbol(reader, index);
+            let symbol = symbol.ok_or_else(|| Problem::broken("its table of symbols"))?;
+            let name = reader.text(&self.strings, symbol.name);
+            if !symbol.is_defined || name != Some(DECLARED) {
+                continue;
+            }
+            if symbol.bytes > DECLARED_BYTES_MAX {
+                return refuse(format!(
+                    "it declares needs of {} bytes, at most {DECLARED_BYTES_MAX} are read: declare fewer",
+                    symbol.bytes
+                ));
+            }
+            let words = header.bytes(symbol.address, symbol.bytes);
+            let words = words.ok_or_else(|| {
+                let what = "its needs are not in the file: declare them with SWIFTD_NEEDS";
+                Problem::new(Stage::Declared, what)
+            })?;
+            let words = words
+                .split(|byte| *byte == 0)
+                .filter(|word| !word.is_empty());
+            let words = words.map(|word| String::from_utf8_lossy(word).escape_debug().to_string());
+            return Ok(words.collect());
+        }
+        Ok(Vec::new())
+    }
+
     pub(super) fn entry(&self, header: &Header<'_>, name: Option<&str>) -> Result<Entry, Problem> {
         const OBJECT: u8 = 1;
         const FUNCTION: u8 = 2;
@@ -161,6 +193,7 @@ impl Dynamic {
 /// An entry of the table of dynamic symbols.
 struct Symbol {
     name: u64,
+    address: u64,
     bytes: u64,
     binding: u8,
     kind: u8,
@@ -190,6 +223,10 @@ fn count_by_gnu_hash(reader: &Reader<'_>, at: u64) -> Option<u64> {
     None
 }
 
+/// The constant by which a plugin declares what it needs.
+const DECLARED: &[u8] = b"swiftd_plugin_needs";
+/// The most that it says: enough for 32 long words.
+const DECLARED_BYTES_MAX: u64 = 4096;
 /// The most symbols that are looked at.
 const SYMBOLS_MAX: u64 = 1 << 20;
 /// The most entries of the dynamic section that are looked at.

@@ -168,6 +168,20 @@ impl<'a> Header<'a> {
         Ok(end)
     }
 
+    /// What will be mapped at an address.
+    pub(super) fn bytes(&self, address: u64, bytes: u64) -> Option<&'a [u8]> {
+        if bytes == 0 {
+            return Some(&[]);
+        }
+        // All of it in one segment.
+        let from = self.offset(address)?;
+        let last = self.offset(address.checked_add(bytes - 1)?)?;
+        (last.checked_sub(from)? == bytes - 1).then_some(())?;
+        let from = usize::try_from(from).ok()?;
+        let to = usize::try_from(last).ok()?.checked_add(1)?;
+        self.reader.bytes.get(from..to)
+    }
+
     /// The offset of what will be mapped at an address.
     pub(super) fn offset(&self, address: u64) -> Option<u64> {
         let mut loads = self.segments.iter().filter(|one| one.kind == PT_LOAD);

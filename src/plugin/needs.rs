@@ -1,0 +1,65 @@
+//! What the plugins of a list declare that they need, read before any of them is loaded; and with
+//! that, the sandbox.
+
+use super::builtin;
+use super::config::{self, Place};
+use super::prepare;
+use crate::config::{Config, Need, PluginSettings};
+use crate::sandbox::{self, Declared, State};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Locks the process in, but for what the configuration and the listed plugins need: to be called
+/// when the last privilege has been given up, before the first thread and the first plugin.
+///
+/// # Errors
+/// A part of the sandbox is required and not to be had.
+pub fn lock_in(config: &Config) -> Result<&'static State, sandbox::Error> {
+    let listed = listed(&config.plugins);
+    let none = BTreeMap::new();
+    let values = |name| config.plugins.values.get(name).unwrap_or(&none);
+    let declared = listed.iter().map(|plugin| Declared {
+        name: &plugin.name,
+        needs: &plugin.needs,
+        values: values(&plugin.name),
+    });
+    let declared: Vec<_> = declared.collect();
+    let directories = listed.iter().filter_map(|plugin| plugin.directory.clone());
+    sandbox::enter(config, &directories.collect::<Vec<_>>(), &declared)
+}
+
+/// What one plugin of the list needs.
+struct Listed {
+    name: String,
+    /// Where its library is, if it has one.
+    directory: Option<PathBuf>,
+    needs: Vec<Need>,
+}
+
+/// What the plugins of the list need. What cannot be read is left out here: whoever loads it says
+/// why.
+fn listed(settings: &PluginSettings) -> Vec<Listed> {
+    let Some(list) = &settings.file else {
+        return Vec::new();
+    };
+    let bytes = config::read(list, |_, _| Ok(())).ok().flatten();
+    let entries = bytes.and_then(|bytes| config::parse(&bytes).ok());
+    let listed = entries.into_iter().flatten().map(|entry| {
+        let (needs, directory) = match entry.place {
+            Place::Builtin => (
+                builtin::find(&entry.name).map(|builtin| builtin.needs()),
+                None,
+            ),
+            Place::Directory(ref directory) => (
+                prepare::declared(&entry.name, &config::library(directory, &entry.name)),
+                Some(directory.clone()),
+            ),
+        };
+        Listed {
+            needs: needs.unwrap_or_default(),
+            name: entry.name,
+            directory,
+        }
+    });
+    listed.collect()
+}
