@@ -114,8 +114,6 @@ pub struct Disk {
     queues: Mutex<Queues>,
     has_work: Condvar,
     waker: Arc<Waker>,
-    short_jobs_max: usize,
-    long_jobs_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +124,8 @@ struct Queues {
     long: VecDeque<Job>,
     replies: Vec<Reply>,
     is_stopping: bool,
+    short_jobs_max: usize,
+    long_jobs_max: usize,
 }
 
 /// Jobs that nobody works on yet.
@@ -164,11 +164,13 @@ impl Disk {
 
     fn with_waker(waker: Arc<Waker>, short_jobs_max: usize, long_jobs_max: usize) -> Arc<Self> {
         Arc::new(Self {
-            queues: Mutex::default(),
+            queues: Mutex::new(Queues {
+                short_jobs_max,
+                long_jobs_max,
+                ..Queues::default()
+            }),
             has_work: Condvar::new(),
             waker,
-            short_jobs_max,
-            long_jobs_max,
         })
     }
 
@@ -214,13 +216,14 @@ impl Disk {
     pub fn submit(&self, job: Job) -> Result<(), Full> {
         let mut queues = self.lock();
         let is_long = matches!(job, Job::Load { .. } | Job::Append { .. });
-        if is_long && queues.long.len() >= self.long_jobs_max {
+        if is_long && queues.long.len() >= queues.long_jobs_max {
             queues.long.retain(is_wanted);
         }
+        let (short_max, long_max) = (queues.short_jobs_max, queues.long_jobs_max);
         let (queue, jobs_max) = match job {
-            Job::Load { .. } | Job::Append { .. } => (&mut queues.long, self.long_jobs_max),
+            Job::Load { .. } | Job::Append { .. } => (&mut queues.long, long_max),
             Job::Log(_) => (&mut queues.logs, usize::MAX),
-            Job::Find { .. } | Job::CheckRoot(_) => (&mut queues.short, self.short_jobs_max),
+            Job::Find { .. } | Job::CheckRoot(_) => (&mut queues.short, short_max),
         };
         if queue.len() >= jobs_max {
             return Err(Full(job));
@@ -247,7 +250,15 @@ impl Disk {
     /// How many short jobs and how many others may wait.
     #[must_use]
     pub fn bounds(&self) -> (usize, usize) {
-        (self.short_jobs_max, self.long_jobs_max)
+        let queues = self.lock();
+        (queues.short_jobs_max, queues.long_jobs_max)
+    }
+
+    /// Sets how many may wait. What waits already stays.
+    pub fn set_bounds(&self, short_jobs_max: usize, long_jobs_max: usize) {
+        let mut queues = self.lock();
+        queues.short_jobs_max = short_jobs_max;
+        queues.long_jobs_max = long_jobs_max;
     }
 
     /// Takes the replies that are there.

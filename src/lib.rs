@@ -17,6 +17,7 @@
 //! | [`plugin`] | native libraries beside the server: what is loaded, and when again | `sys` |
 //! | [`clients`] | what each client has: connections, requests a second | nothing |
 //! | [`server`] | the loop: sockets, timers, signals | `sys` |
+//! | [`control`] | orders to a running server, and its answers | `sys` |
 //! | [`startup`] | from a configuration to a server: the order of everything before the first turn | `sys` |
 //! | [`supervisor`] | the parent that restarts a worker that died | `sys` |
 //! | [`sandbox`] | what the process gives up before it serves | `sys` |
@@ -36,6 +37,7 @@ pub mod cli;
 pub mod clients;
 pub mod config;
 pub mod conn;
+pub mod control;
 pub mod disk;
 pub mod figures;
 pub mod files;

@@ -4,22 +4,29 @@
 use std::io::Write;
 use std::process::ExitCode;
 use swiftd::cli::{self, Command, Failure};
-use swiftd::config::{self, Config};
+use swiftd::config::{self, Config, Order};
+use swiftd::control;
 use swiftd::plugin::check::check;
 use swiftd::plugin::trial;
 use swiftd::startup::{self, RUN_TIME, fail, say};
 use swiftd::sys::crash;
+use swiftd::sys::heir::Heritage;
 use swiftd::workbench::Attempt;
 
 fn main() -> ExitCode {
     swiftd::plugin::builtin::end_at_panics();
     let command = match cli::load(std::env::args_os().collect()) {
         Ok(command) => command,
-        Err(failure) => return ExitCode::from(fail(&failure)),
+        Err(failure) => {
+            if let Some(heritage) = Heritage::take() {
+                heritage.report.failed(&failure.message);
+            }
+            return ExitCode::from(fail(&failure));
+        }
     };
     match command {
         Command::Help => print(cli::HELP),
-        Command::BuildOptions => print(&cli::build_options()),
+        Command::BuildOptions => print(cli::build_options()),
         Command::Version => print(concat!("swiftd ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::CheckPlugin {
             file,
@@ -40,10 +47,17 @@ fn main() -> ExitCode {
             settings,
         } => ExitCode::from(trial::run(&name, depth, &settings.values)),
         Command::Check { config, is_dump } => check_config(&config, is_dump),
-        Command::Send { order, .. } => {
-            say(&format!("swiftd: cannot send {}", order.name()));
-            ExitCode::from(RUN_TIME)
-        }
+        Command::Send { order, config } => match control::send(order, &config) {
+            Ok(text) if order == Order::Log => print(&text),
+            Ok(text) => {
+                say(&format!("swiftd: {}", String::from_utf8_lossy(&text)));
+                ExitCode::SUCCESS
+            }
+            Err(why) => {
+                say(&format!("swiftd: {why}"));
+                ExitCode::from(RUN_TIME)
+            }
+        },
         Command::Serve(config) => ExitCode::from(startup::serve(*config)),
         Command::TryPlugin {
             file,
@@ -104,8 +118,8 @@ fn try_plugin(attempt: Attempt) -> ExitCode {
     ExitCode::from(if is_good { 0 } else { RUN_TIME })
 }
 
-fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
+fn print(text: impl AsRef<[u8]>) -> ExitCode {
+    match std::io::stdout().write_all(text.as_ref()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever was to read it has gone.
         Err(_) => ExitCode::from(RUN_TIME),

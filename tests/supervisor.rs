@@ -191,7 +191,7 @@ fn nothing_leaks_and_a_series_of_deaths_is_slowed_down() {
 #[test]
 fn a_stop_in_good_order_ends_both() {
     let root = site();
-    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+    for signal in [Signal::TERM, Signal::QUIT] {
         let server = start(&root, &["--drain-timeout", "3600"]);
         let worker = Worker::of(&server);
         let mut busy = server.connect();

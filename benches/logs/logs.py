@@ -24,8 +24,11 @@ def measure(site, options, seconds):
     """Microseconds of processor time for each request, and requests a second."""
     command = [PROGRAM, site, "--port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        ready = server.stderr.readline()
-        url = re.search(r"http://\S+/", ready).group() + "a.txt"
+        # Notices may come before the ready line.
+        ready = None
+        while not ready:
+            ready = re.search(r"serving .* on (http://\S+/)", server.stderr.readline())
+        url = ready.group(1) + "a.txt"
         before = ticks(server.pid)
         load = ["wrk", "-t1", "-c32", f"-d{seconds}s", url]
         output = subprocess.run(load, capture_output=True, text=True, check=True).stdout

@@ -12,8 +12,11 @@ swiftd - a small, strict HTTP/1.x server
 
 Usage: swiftd [OPTION]... [DIR]
 
-Serves the files in DIR until SIGTERM, SIGINT or SIGQUIT: then it
-finishes what it began and ends. A second signal ends it at once.
+Serves the files in DIR until SIGTERM or SIGQUIT: then it finishes what
+it began and ends. SIGINT or a second SIGTERM ends it at once. SIGHUP
+makes it read its configuration anew, SIGUSR1 open its logs anew,
+SIGUSR2 give way to a new program. SIGWINCH has it accept no more until
+SIGHUP, unless there is a terminal.
 Reads a configuration file only if one is named; swiftd.conf(5).
 
 What and where

@@ -86,6 +86,14 @@ impl Cache {
         self.bounds
     }
 
+    /// Sets what it may have; what is over goes.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+        while self.is_over() {
+            self.evict();
+        }
+    }
+
     /// How long an entry is believed, milliseconds.
     #[must_use]
     pub fn trust_ms(&self) -> u64 {

@@ -192,6 +192,11 @@ impl Store {
         self.roots.retain(is_kept);
     }
 
+    /// Sets the bounds of the cache.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.cache.set_bounds(bounds);
+    }
+
     /// The disk thread has found what a path stands for, and perhaps opened its root: remembers both
     /// and returns who waits for it. Each of them is to be woken after [`deliver`](Self::deliver).
     pub fn handle_found(

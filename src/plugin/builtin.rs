@@ -3,9 +3,8 @@
 //! They are for programs that cannot load libraries, as static ones cannot, and are there with the
 //! cargo feature `builtin` only. They go through the same descriptor as those of libraries.
 
-use super::prepare::Refusal;
+use super::prepare::{self, Refusal};
 use crate::config::Need;
-use crate::sandbox::is_declared_path;
 use crate::sys::dl::Description;
 use std::path::Path;
 
@@ -50,14 +49,12 @@ impl Builtin {
         (self.describe)()
     }
 
-    /// What it needs of a process that has locked itself in.
-    #[must_use]
-    pub fn needs(&self) -> Vec<Need> {
-        let words = self.needs.iter();
-        let needs = words.map(|word| Need::parse(word, is_declared_path));
-        needs
-            .map(|need| need.expect("what is built in declares what there is"))
-            .collect()
+    /// What it declares that it needs of a process that has locked itself in.
+    ///
+    /// # Errors
+    /// It declares something else.
+    pub fn needs(&self) -> Result<Vec<Need>, Refusal> {
+        prepare::needs(self.needs.iter().copied()).map_err(Refusal::new)
     }
 }
 

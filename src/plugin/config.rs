@@ -53,15 +53,10 @@ impl Entry {
     #[must_use]
     pub fn library(&self) -> Option<PathBuf> {
         match &self.place {
-            Place::Directory(directory) => Some(library(directory, &self.name)),
+            Place::Directory(directory) => Some(directory.join(format!("{}.so", self.name))),
             Place::Builtin => None,
         }
     }
-}
-
-/// The library of a plugin in a directory.
-pub(super) fn library(directory: &Path, name: &str) -> PathBuf {
-    directory.join(format!("{name}.so"))
 }
 
 /// What stands in the place of a directory for a plugin that is in the program.

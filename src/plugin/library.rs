@@ -8,8 +8,10 @@
 use super::builtin::Builtin;
 use super::elf::Entry;
 pub use super::prepare::{Looked, Prepared, Refusal, prepare};
-use crate::config::{Need, is_plugin_name};
+use crate::config::Need;
+use crate::config::is_plugin_name;
 use crate::sys::{crash, dl, memfd, threads};
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
@@ -26,15 +28,6 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// What it declares that it needs of a process that has locked itself in.
-    #[must_use]
-    pub fn needs(&self) -> Vec<Need> {
-        match self {
-            Self::Copy(prepared) => prepared.needs.clone(),
-            Self::Builtin(builtin) => builtin.needs(),
-        }
-    }
-
     /// Which file it is, as the shared page of the supervisor holds it.
     #[must_use]
     pub fn to_words(&self) -> crash::FileIdentity {
@@ -42,6 +35,17 @@ impl Origin {
             Self::Copy(prepared) => prepared.identity.to_words(),
             // The program does not change while its supervisor runs.
             Self::Builtin(_) => Default::default(),
+        }
+    }
+
+    /// What it declares that it needs of a process that has locked itself in.
+    ///
+    /// # Errors
+    /// It declares something else.
+    pub fn needs(&self) -> Result<Cow<'_, [Need]>, Refusal> {
+        match self {
+            Self::Copy(prepared) => Ok(Cow::Borrowed(&prepared.needs)),
+            Self::Builtin(builtin) => Ok(Cow::Owned(builtin.needs()?)),
         }
     }
 }

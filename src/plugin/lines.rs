@@ -56,8 +56,8 @@ impl Lines {
         let (level, prefix) = match level {
             0 => (Level::Error, "error: "),
             1 => (Level::Warning, "warning: "),
-            2 => (Level::Notice, ""),
-            _ => (Level::Info, ""),
+            // What a plugin says at all, its author wants to be seen.
+            _ => (Level::Notice, ""),
         };
         let text = String::from_utf8_lossy(&text[..text.len().min(LINE_BYTES_MAX)]);
         let text = text::one_line(text.trim_end());

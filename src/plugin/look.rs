@@ -10,7 +10,7 @@ use super::instance::Values;
 use super::library::{self, Origin, Prepared, Refusal, prepare};
 use super::prepare::open_trusted;
 use super::trial::{Depth, trial_command, verdict};
-use crate::config::{Need, PluginSettings, PluginValues};
+use crate::config::{PluginSettings, PluginValues};
 use crate::sandbox::{self, Declared};
 use crate::supervisor::LeftOut;
 use crate::sys::child;
@@ -115,9 +115,11 @@ impl Question {
             Err(refusal) => return Err(refusal.into()),
         };
         warnings.extend(prepared.warnings.iter().cloned());
-        check_needs(name, &prepared.needs, &values)?;
+        let prepared = Arc::new(prepared);
+        let origin = Origin::Copy(Arc::clone(&prepared));
+        check_needs(name, &origin, &values)?;
         self.try_out(name, &prepared)?;
-        let source = Source::New(Origin::Copy(Arc::new(prepared)));
+        let source = Source::New(origin);
         let name = name.to_owned();
         Ok(Plan {
             steps: vec![Step {
@@ -199,7 +201,7 @@ impl Question {
                 warnings.push(left_out_line(entry));
                 return Ok(None);
             }
-            check_needs(&entry.name, &origin.needs(), &values)
+            check_needs(&entry.name, origin, &values)
                 .map_err(|rejection| rejection.at(list, entry))?;
             if let Origin::Copy(prepared) = origin {
                 warnings.extend(prepared.warnings.iter().cloned());
@@ -247,22 +249,12 @@ impl Question {
     }
 }
 
-fn left_out_line(entry: &Entry) -> String {
-    let until = match entry.library() {
-        Some(file) => format!("it comes back when {} changes", file.display()),
-        None => "it comes back when swiftd is started anew".to_owned(),
-    };
-    format!(
-        "plugin {} is left out: it has killed the server three times in a minute; {until}",
-        entry.name
-    )
-}
-
 /// What this process has given up it cannot have back.
-fn check_needs(name: &str, needs: &[Need], values: &Values) -> Result<(), Rejection> {
+fn check_needs(name: &str, origin: &Origin, values: &Values) -> Result<(), Rejection> {
+    let needs = origin.needs()?;
     let declared = Declared {
         name,
-        needs,
+        needs: &needs,
         values,
     };
     match sandbox::state().and_then(|state| state.missing(&declared)) {
@@ -272,6 +264,17 @@ fn check_needs(name: &str, needs: &[Need], values: &Values) -> Result<(), Reject
         ))
         .into()),
     }
+}
+
+fn left_out_line(entry: &Entry) -> String {
+    let until = match entry.library() {
+        Some(file) => format!("it comes back when {} changes", file.display()),
+        None => "it comes back when swiftd is started anew".to_owned(),
+    };
+    format!(
+        "plugin {} is left out: it has killed the server three times in a minute; {until}",
+        entry.name
+    )
 }
 
 fn warn_of_strangers(

@@ -2,7 +2,7 @@
 //! that, the sandbox.
 
 use super::builtin;
-use super::config::{self, Place};
+use super::config;
 use super::prepare;
 use crate::config::{Config, Need, PluginSettings};
 use crate::sandbox::{self, Declared, State};
@@ -45,20 +45,15 @@ fn listed(settings: &PluginSettings) -> Vec<Listed> {
     let bytes = config::read(list, |_, _| Ok(())).ok().flatten();
     let entries = bytes.and_then(|bytes| config::parse(&bytes).ok());
     let listed = entries.into_iter().flatten().map(|entry| {
-        let (needs, directory) = match entry.place {
-            Place::Builtin => (
-                builtin::find(&entry.name).map(|builtin| builtin.needs()),
-                None,
-            ),
-            Place::Directory(ref directory) => (
-                prepare::declared(&entry.name, &config::library(directory, &entry.name)),
-                Some(directory.clone()),
-            ),
+        let library = entry.library();
+        let needs = match &library {
+            Some(file) => prepare::declared(&entry.name, file),
+            None => builtin::find(&entry.name).and_then(|builtin| builtin.needs()),
         };
         Listed {
             needs: needs.unwrap_or_default(),
             name: entry.name,
-            directory,
+            directory: library.and_then(|file| file.parent().map(Into::into)),
         }
     });
     listed.collect()

@@ -146,7 +146,8 @@ pub fn prepare(
     let own = own_machine()?;
     let findings = elf::check(&bytes, identity.bytes, &own, Some(name));
     let findings = findings.map_err(|problem| Refusal::of_file(path, &problem))?;
-    let needs = needs(&findings).map_err(|problem| Refusal::of_file(path, &problem))?;
+    let needs = needs(findings.declared.iter().map(|it| &**it))
+        .map_err(|problem| Refusal::of_file(path, &problem))?;
     let copy = memfd::sealed(&format!("swiftd:{name}#{generation}"), &bytes);
     let copy = copy.map_err(|error| {
         at(&format_args!(
@@ -221,12 +222,12 @@ pub fn declared(name: &str, path: &Path) -> Result<Vec<Need>, Refusal> {
     let identity = identity_of(&file, path)?;
     let bytes = read_loadable(&file, path, &identity)?;
     let findings = elf::check(&bytes, identity.bytes, &own_machine()?, Some(name));
-    let needs = findings.and_then(|findings| needs(&findings));
+    let needs = findings.and_then(|findings| needs(findings.declared.iter().map(|it| &**it)));
     needs.map_err(|problem| Refusal::of_file(path, &problem))
 }
 
-fn needs(findings: &Findings) -> Result<Vec<Need>, Problem> {
-    let words = findings.declared.iter();
+/// What the words of a declaration stand for.
+pub(super) fn needs<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<Need>, Problem> {
     let needs = words.map(|word| {
         Need::parse(word, is_declared_path).map_err(|why| {
             let what = format!("it declares a need that is none: {why}; mend it, or update swiftd");

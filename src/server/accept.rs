@@ -5,30 +5,15 @@
 //! connection limit is reached, accepting pauses until a connection ends or a timer fires; no new
 //! edge would come.
 
-use super::{Error, Server, Share, key, special};
+use super::signals::Phase;
+use super::{Server, Share, special};
 use crate::clients::Place;
-use crate::config::{LISTENERS_MAX, Level, Listen};
+use crate::config::Level;
 use crate::conn::{Connection, Why};
-use crate::sys::poll::Poll;
-use crate::sys::socket::{self, Listener};
+use crate::sys::socket;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
-
-/// A listener and what is known of it.
-#[derive(Debug)]
-pub(super) struct Door {
-    pub(super) listener: Listener,
-    /// accept(2) may succeed.
-    pub(super) is_ready: bool,
-    /// Each of its connections begins with the header of a trusted proxy.
-    pub(super) is_proxied: bool,
-}
-
-const _: () = assert!(
-    LISTENERS_MAX <= key::SLOTS - key::DOORS,
-    "every listener that can be set has a key"
-);
 
 /// How long accepting pauses when no connection ends, milliseconds.
 const PAUSE_MS: u64 = 500;
@@ -43,12 +28,15 @@ const COMPLAINT_MS: u64 = 10_000;
 impl Server {
     /// Whether a listener may have connections that could be taken now.
     pub(super) fn can_accept(&self) -> bool {
-        !self.is_paused && self.doors.iter().any(|door| door.is_ready)
+        !self.is_paused && self.phase != Phase::Rests && self.doors.iter().any(|door| door.is_ready)
     }
 
     /// Takes what fits into this turn.
     pub(super) fn accept(&mut self) {
         self.judge_postponed();
+        if self.phase == Phase::Rests {
+            return;
+        }
         let mut budget = self.turn.accepts_max;
         for index in 0..self.doors.len() {
             while budget > 0 && self.doors[index].is_ready && !self.is_paused {
@@ -150,24 +138,4 @@ impl Server {
             );
         }
     }
-}
-
-/// Watches the listeners.
-pub(super) fn open_doors(
-    listeners: Vec<Listener>,
-    listen: &[Listen],
-    poll: &Poll,
-) -> Result<Vec<Door>, Error> {
-    let is_proxied = |index: usize| listen.get(index).is_some_and(|it| it.is_proxied);
-    let open = |(listener, key): (Listener, usize)| {
-        poll.add_readable(listener.as_fd(), key)
-            .map_err(|error| Error::Listen(listener.address().clone(), error))?;
-        Ok(Door {
-            listener,
-            is_ready: true,
-            is_proxied: is_proxied(key - key::DOORS),
-        })
-    };
-    let keys = key::DOORS..key::SLOTS;
-    listeners.into_iter().zip(keys).map(open).collect()
 }

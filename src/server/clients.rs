@@ -5,7 +5,7 @@
 //! client could hold the connection meanwhile; a browser that is refused one waits for another.
 
 use super::Server;
-use super::accept::Door;
+use super::doors::Door;
 use crate::config;
 use crate::config::Level;
 use crate::conn::{Connection, Origin};
@@ -40,7 +40,7 @@ impl Door {
     /// Accepts a connection. Who it is costs nothing where it does not matter: where no client
     /// `is_limited` and no proxy is expected.
     pub(super) fn take(&self, is_limited: bool) -> io::Result<Option<Arrival>> {
-        let is_judged = self.is_proxied || is_limited;
+        let is_judged = self.asked.is_proxied || is_limited;
         let accepted = if is_judged {
             self.listener.accept_from()?
         } else {
@@ -49,7 +49,7 @@ impl Door {
         Ok(accepted.map(|(socket, peer)| Arrival {
             socket,
             peer,
-            is_proxied: self.is_proxied,
+            is_proxied: self.asked.is_proxied,
             is_unix: matches!(self.listener.address(), Address::Unix(_)),
             is_judged,
         }))

@@ -19,6 +19,8 @@ pub enum Error {
     HostTwice(String),
     /// An address cannot be listened on.
     Listen(Address, io::Error),
+    /// An address cannot be listened on while this server still listens on the other.
+    Overlap(Address, Address),
     /// A plugin, or the list of them, cannot be used; what plugins said comes first.
     Plugins(String),
     /// A log cannot be opened.
@@ -51,6 +53,10 @@ impl fmt::Display for Error {
                     _ => Ok(()),
                 }
             }
+            Self::Overlap(address, other) => write!(
+                f,
+                "cannot listen on {address} while this server listens on {other}; take {other} away with one reload and add {address} with the next, or restart"
+            ),
             Self::Page(path, fault) => {
                 write!(f, "cannot use the error page {}: {fault}", path.display())
             }

@@ -5,13 +5,8 @@ use super::{Server, Share, inner, key, special};
 use crate::conn::{Id, Why};
 use crate::disk::Reply;
 use crate::sys::poll::Readiness;
-use crate::sys::signal::{Signal, Signals};
 use std::io;
 use std::sync::atomic::Ordering;
-
-/// How often the queues of the listeners are emptied before they are closed. More than a backlog
-/// need not be.
-const STOP_ACCEPTS_MAX: usize = 64;
 
 impl Server {
     pub(super) fn handle_event(&mut self, readiness: Readiness) {
@@ -20,8 +15,11 @@ impl Server {
             key::SIGNALS => self.handle_signals(),
             key::OUTSIDE | key::PLUGINS => self.core.hooks.handle_ready(readiness),
             key if key >= key::RESOURCES => self.core.hooks.handle_ready(readiness),
+            key if (key::DESK..key::SUCCESSOR).contains(&key) => self.handle_desk(key),
+            key::SUCCESSOR => self.handle_heir(),
             key if key < key::SLOTS => {
-                if let Some(door) = self.doors.get_mut(key - key::DOORS) {
+                let mut doors = self.doors.iter_mut();
+                if let Some(door) = doors.find(|door| door.key == key) {
                     door.is_ready = true;
                 }
             }
@@ -77,7 +75,8 @@ impl Server {
                 }
             }
         }
-        if self.should_stop.load(Ordering::Acquire) {
+        self.tend_reload();
+        if self.should_stop.swap(false, Ordering::AcqRel) {
             self.stop();
         }
     }
@@ -97,54 +96,6 @@ impl Server {
         self.enqueue(id.slot);
     }
 
-    fn handle_signals(&mut self) {
-        while let Some(signal) = self.signals.as_ref().and_then(Signals::next) {
-            if signal == Signal::Reopen {
-                self.log.reopen();
-                continue;
-            }
-            if signal == Signal::HangUp && self.core.hooks.hang_up() {
-                continue;
-            }
-            // The second one does not wait for anybody.
-            self.is_stopped |= self.core.is_draining;
-            self.stop();
-        }
-    }
-
-    /// Stops in good order: no new connections, idle ones end, others after their response.
-    fn stop(&mut self) {
-        if self.core.is_draining {
-            return;
-        }
-        // Who has connected already is not turned away by the end of the listeners.
-        for _ in 0..STOP_ACCEPTS_MAX {
-            if !self.can_accept() {
-                break;
-            }
-            self.accept();
-        }
-        self.core.is_draining = true;
-        self.service.notifier.stopping();
-        self.doors.clear();
-        let drain_ms = u64::try_from(self.turn.drain_timeout.as_millis()).unwrap_or(u64::MAX);
-        self.timers
-            .insert(self.core.now.saturating_add(drain_ms), special::STOP);
-        for index in self.slots.indices() {
-            if let Some(slot) = self.slots.get_mut(index) {
-                // A request may have come since the last turn; it is answered before the end.
-                slot.is_readable = true;
-            }
-            self.drive(index);
-            if let Some(slot) = self.slots.get_mut(index) {
-                let id = slot.id(index);
-                slot.connection
-                    .handle_stop(&mut self.core.context(id, &slot.socket));
-                self.enqueue(index);
-            }
-        }
-    }
-
     pub(super) fn handle_expired(&mut self, index: u32) {
         match index {
             special::RESUME => {
@@ -152,6 +103,8 @@ impl Server {
                 self.is_paused = false;
             }
             special::STOP => self.is_stopped = true,
+            special::DESK => self.tend_desk(),
+            special::SUCCESSOR => self.handle_heir_late(),
             special::WATCHDOG => self.give_sign_of_life(),
             slot if slot >= inner::FIRST_SLOT => self.handle_inner_deadline(slot),
             _ => self.handle_deadline(index),

@@ -6,6 +6,7 @@
 mod accept;
 mod adopt;
 mod clients;
+mod doors;
 mod drive;
 mod ending;
 mod error;
@@ -13,17 +14,25 @@ mod events;
 mod figures;
 pub mod hosts;
 mod inner;
+mod key;
 mod ledger;
+mod orders;
+mod reload;
 mod service;
+mod signals;
 mod slots;
 mod tend;
+mod upgrade;
 
 pub use error::Error;
+pub use reload::Source;
 pub use service::Service;
+pub use upgrade::Heirloom;
 
 use crate::clients::Clients;
-use crate::config::{Config, Listen, Turn};
+use crate::config::{Config, LISTENERS_MAX, Turn};
 use crate::conn::{Context, Gate, Id, Limits, NoJournal, Origin, Pool, Why};
+use crate::control::Desk;
 use crate::disk::{Disk, Worker};
 use crate::files::{self, Store};
 use crate::handler::Static;
@@ -38,12 +47,14 @@ use crate::sys::poll::Poll;
 use crate::sys::process;
 use crate::sys::signal::Signals;
 use crate::sys::socket::{Address, Listener};
-use accept::{Door, open_doors};
 use clients::Postponed;
+use doors::{Door, open_doors};
 use drive::{Share, Tools};
 use figures::{Tally, Traffic};
 use inner::Inners;
 use ledger::Ledger;
+use reload::Reloading;
+use signals::Phase;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
@@ -52,21 +63,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use swiftd_timer::{Heap, Timer};
-
-/// Keys of the poll that are no connections; theirs begin at [`key::SLOTS`].
-mod key {
-    pub(super) const DISK: usize = 0;
-    pub(super) const SIGNALS: usize = 1;
-    /// Other threads of plugins.
-    pub(super) const OUTSIDE: usize = 2;
-    /// The list of plugins.
-    pub(super) const PLUGINS: usize = 3;
-    pub(super) const DOORS: usize = 4;
-    /// There are at most as many listeners as fit between.
-    pub(super) const SLOTS: usize = 256;
-    /// What plugins watch. Slot numbers never get that far.
-    pub(super) const RESOURCES: usize = 1 << 30;
-}
+use upgrade::Upgrading;
 
 /// Timers that belong to no connection. Slot numbers never get that far.
 mod special {
@@ -74,9 +71,18 @@ mod special {
     pub(super) const RESUME: u32 = u32::MAX;
     /// The time to stop in good order is over.
     pub(super) const STOP: u32 = u32::MAX - 1;
+    /// Somebody who gives orders may be too slow.
+    pub(super) const DESK: u32 = u32::MAX - 2;
+    /// A new program should be ready.
+    pub(super) const SUCCESSOR: u32 = u32::MAX - 3;
     /// A sign of life is due.
-    pub(super) const WATCHDOG: u32 = u32::MAX - 2;
+    pub(super) const WATCHDOG: u32 = u32::MAX - 4;
 }
+
+const _: () = assert!(
+    2 * LISTENERS_MAX <= key::SLOTS - key::DOORS,
+    "all listeners that can be set can be exchanged for others at once"
+);
 
 /// Descriptors that are needed beside connections and the cache's files: standard streams, poll,
 /// listeners, the files that are open for a moment.
@@ -107,6 +113,12 @@ pub struct Server {
     resume: Option<Timer>,
     next_complaint: u64,
     should_stop: Arc<AtomicBool>,
+    phase: Phase,
+    reloading: Reloading,
+    desk: Option<Desk>,
+    upgrading: Upgrading,
+    /// Somebody may be changing the size of its window.
+    has_terminal: bool,
     is_stopped: bool,
     service: Service,
 }
@@ -180,18 +192,6 @@ impl Stopper {
 }
 
 impl Server {
-    /// Listens on every address.
-    ///
-    /// # Errors
-    /// One of them is not to be had; nothing is left behind.
-    pub fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
-        let bind = |listen: &Listen| {
-            let address = &listen.address;
-            Listener::bind(address).map_err(|error| Error::Listen(address.clone(), error))
-        };
-        config.listen.iter().map(bind).collect()
-    }
-
     /// Listens, and starts with that.
     ///
     /// # Errors
@@ -214,6 +214,7 @@ impl Server {
         mut hooks: Box<dyn Extension>,
         signals: Option<Signals>,
     ) -> Result<Self, Error> {
+        let reloading = Reloading::new(config.clone());
         let logs = log::prepare(&config).map_err(Error::Log)?;
         let hosts = hosts::prepare(&config)?;
         let Config {
@@ -288,6 +289,11 @@ impl Server {
             resume: None,
             next_complaint: 0,
             should_stop: Arc::new(AtomicBool::new(false)),
+            phase: Phase::Serves,
+            reloading,
+            desk: None,
+            upgrading: Upgrading::default(),
+            has_terminal: process::has_terminal(),
             is_stopped: false,
             service: Service::default(),
         };
@@ -363,7 +369,8 @@ impl Server {
         }
         self.complain_of_clients();
         self.log.flush();
-        self.is_stopped |= self.core.is_draining && self.slots.len() == 0;
+        let is_ending = matches!(self.phase, Phase::Ends { .. });
+        self.is_stopped |= is_ending && self.slots.len() == 0;
         Ok(())
     }
 

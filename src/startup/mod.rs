@@ -19,6 +19,7 @@
 
 mod announce;
 mod ground;
+mod lifecycle;
 mod listeners;
 mod logs;
 
@@ -27,13 +28,15 @@ pub use ground::Ground;
 use crate::cli::{self, Failure};
 use crate::config::{Config, Service};
 use crate::conn::NoHooks;
+use crate::control::Desk;
 use crate::plugin::{Extension, Plugins, needs};
-use crate::server::{self, Server};
+use crate::server::{self, Heirloom, Server};
 use crate::supervisor::{self, LeftOut, Role, Worker};
 use crate::sys::accounts;
 use crate::sys::activation::{self, Inherited};
 use crate::sys::crash;
 use crate::sys::daemon::{self, Side};
+use crate::sys::heir::{Heritage, Program};
 use crate::sys::notify::{self, Notifier};
 use crate::sys::pid_file::PidFile;
 use crate::sys::privileges::{self, Account};
@@ -41,6 +44,7 @@ use crate::sys::process;
 use crate::sys::socket::Listener;
 use crate::sys::threads;
 use announce::Announcer;
+use lifecycle::{Bequest, Lifecycle, renew, source};
 use std::fmt;
 use std::io::{self, Write};
 
@@ -51,6 +55,9 @@ pub const RUN_TIME: u8 = 1;
 /// is. What went wrong has been said.
 #[must_use]
 pub fn serve(mut config: Config) -> u8 {
+    let heritage = Heritage::take();
+    // One that cannot be found now cannot be started later, which is soon enough to complain.
+    let program = Program::current().ok();
     let inherited = match activation::take() {
         Ok(inherited) => inherited,
         Err(error) => return fail(&failure(error)),
@@ -67,7 +74,8 @@ pub fn serve(mut config: Config) -> u8 {
     };
     ground.settle(&mut config);
     let mut announcer = Announcer::default();
-    if config.service.is_daemon {
+    // A predecessor was in the background already.
+    if config.service.is_daemon && heritage.is_none() {
         match daemon::detach() {
             Ok(Side::Foreground(waiting)) => {
                 return waiting
@@ -86,9 +94,10 @@ pub fn serve(mut config: Config) -> u8 {
         ground,
         announcer: &mut announcer,
         notifier,
+        program,
     };
     let code = start
-        .run(config, inherited)
+        .run(config, inherited, heritage)
         .unwrap_or_else(|why| fail(&why));
     // It counts only if the daemon has not been ready.
     announcer.tell(code);
@@ -99,23 +108,63 @@ struct Start<'a> {
     ground: Ground,
     announcer: &'a mut Announcer,
     notifier: Notifier,
+    program: Option<Program>,
 }
 
 impl Start<'_> {
-    fn run(self, mut config: Config, inherited: Vec<Inherited>) -> Result<u8, Failure> {
+    /// As [`Self::run_alone`]; a predecessor learns what becomes of it.
+    fn run(
+        self,
+        config: Config,
+        inherited: Vec<Inherited>,
+        heritage: Option<Heritage>,
+    ) -> Result<u8, Failure> {
+        let mut heritage = heritage;
+        let heirlooms = heritage.as_mut().map(Heirloom::all_of);
+        let (pid_file, report) = match heritage {
+            Some(heritage) => (heritage.pid_file, Some(heritage.report)),
+            None => (None, None),
+        };
+        let mut bequest = Bequest {
+            heirlooms: heirlooms.unwrap_or_default(),
+            pid_file,
+            report,
+        };
+        let result = self.run_alone(config, inherited, &mut bequest);
+        if let (Err(why), Some(report)) = (&result, bequest.report) {
+            report.failed(&why.message);
+        }
+        result
+    }
+
+    fn run_alone(
+        self,
+        mut config: Config,
+        inherited: Vec<Inherited>,
+        bequest: &mut Bequest,
+    ) -> Result<u8, Failure> {
         let Self {
             ground,
             announcer,
             notifier,
+            program,
         } = self;
         let account = account(&config.service)?;
         if let Some(path) = &config.service.pid_file {
-            let file = PidFile::create(path);
+            let left = bequest.pid_file.take();
+            let file = match left.and_then(|left| PidFile::from_inherited(left, path)) {
+                Some(file) => Ok(file),
+                None => PidFile::create(path),
+            };
             let file = file
                 .map_err(|error| failure(format_args!("pid file {}: {error}", path.display())))?;
             announcer.pid_file = Some(file);
         }
-        let mut listeners = listeners::open(&mut config, inherited)?;
+        let mut listeners = listeners::open(
+            &mut config,
+            inherited,
+            std::mem::take(&mut bequest.heirlooms),
+        )?;
         if let Some(account) = &account {
             // As far as whoever has set the limits for root lets it.
             process::raise_hard_descriptor_limit(Server::descriptors_wanted(&config));
@@ -140,6 +189,8 @@ impl Start<'_> {
         }
         announcer.log = logs::open_for_stderr(&config)?;
         let main = std::process::id();
+        // The supervisor is the process that others know, so it has to open it.
+        let desk = Desk::open();
         let worker = if config.plugins.is_supervised {
             match supervise(&config, listeners, announcer, &notifier)? {
                 Role::Over(code) => return Ok(code),
@@ -152,7 +203,13 @@ impl Start<'_> {
             Worker::alone(listeners, notifier)
                 .map_err(|error| failure(format_args!("cannot take signals: {error}")))?
         };
-        work(config, worker, announcer, main).map_err(failure)?;
+        let lifecycle = Lifecycle {
+            source: source(ground),
+            program,
+            desk,
+            report: &mut bequest.report,
+        };
+        work(config, worker, announcer, main, lifecycle).map_err(failure)?;
         Ok(0)
     }
 }
@@ -232,9 +289,16 @@ fn work(
     worker: Worker,
     announcer: &mut Announcer,
     main: u32,
+    lifecycle: Lifecycle<'_>,
 ) -> Result<(), server::Error> {
     let system = |what| move |error| server::Error::System(what, error);
     crash::install_handler().map_err(system("cannot handle fatal signals"))?;
+    let config = if worker.is_first {
+        config
+    } else {
+        renew(config, &lifecycle.source)
+    };
+    let pid_path = config.service.pid_file.clone();
     let root = config.site.root.clone();
     let wanted_max = config.turn.connections_max;
     let is_quiet = config.service.is_quiet;
@@ -260,6 +324,14 @@ fn work(
             ));
         }
     }
+    server.set_source(lifecycle.source);
+    if let Some(program) = lifecycle.program {
+        server.set_program(program);
+    }
+    match lifecycle.desk {
+        Ok(desk) => server.set_desk(desk)?,
+        Err(error) => notice(format_args!("no orders are taken (swiftd -s): {error}")),
+    }
     // First, so that whoever acts upon the line finds it so.
     crash::set_ready();
     if worker.is_first {
@@ -271,6 +343,14 @@ fn work(
     }
     announcer.leave_terminal();
     announcer.tell(0);
+    if let Some(report) = lifecycle.report.take() {
+        // From here on it is the predecessor that is not needed.
+        server.take_paths();
+        if let (Some(file), Some(path)) = (&mut announcer.pid_file, pid_path) {
+            file.take_over(&path);
+        }
+        report.ready(main);
+    }
     worker.notifier.ready(main);
     server.set_service(server::Service {
         notifier: worker.notifier,

@@ -101,6 +101,7 @@ pub fn run(
         policy: Policy::default(),
         has_served: false,
         is_stopping: false,
+        is_terminating: false,
         start_at: 0,
     };
     supervisor.run(on_told)
@@ -111,6 +112,10 @@ const STOP_SLACK: Duration = Duration::from_secs(5);
 
 /// How long after a second signal: ending at once is a matter of milliseconds.
 const STOP_AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Why a supervisor does not hand over to a new program: it is what has to stay while workers come
+/// and go, and who started it waits for its end.
+pub const NO_UPGRADE: &str = "not upgraded: the server runs under --supervise; restart it instead";
 
 /// When a fork is tried again that failed.
 const FORK_PAUSE_MS: u64 = 1_000;
@@ -125,6 +130,8 @@ struct Supervisor {
     /// A worker has been ready.
     has_served: bool,
     is_stopping: bool,
+    /// It is to end within the drain timeout, as SIGTERM wants it.
+    is_terminating: bool,
     /// When the next worker is due, milliseconds.
     start_at: u64,
 }
@@ -134,8 +141,6 @@ struct Running {
     child: Child,
     hang: Option<HangWatch>,
     is_hung: bool,
-    /// A signal was passed on to it, so it may end as asked.
-    is_signalled: bool,
     /// When it is killed, milliseconds.
     kill_at: Option<u64>,
 }
@@ -187,7 +192,6 @@ impl Supervisor {
                     child,
                     hang: patience.map(|patience| HangWatch::new(patience, now)),
                     is_hung: false,
-                    is_signalled: false,
                     kill_at: None,
                 }))
             }
@@ -228,22 +232,28 @@ impl Supervisor {
     /// Passes a signal on. One that means the end lets go of the listeners first, so that the
     /// worker has the last of them and closing them is closing the door.
     fn handle_signal(&mut self, signal: Signal, running: Option<&mut Running>, now: u64) {
-        let is_second = self.is_stopping;
-        if !matches!(signal, Signal::HangUp | Signal::Reopen) {
-            self.is_stopping = true;
-            self.listeners.clear();
-        }
+        let patience = match signal {
+            Signal::Terminate if self.is_terminating => Some(STOP_AT_ONCE),
+            Signal::Terminate => Some(self.settings.drain_timeout + STOP_SLACK),
+            Signal::Interrupt => Some(STOP_AT_ONCE),
+            // The connections have deadlines, and that of a download may be far away.
+            Signal::Quit => None,
+            Signal::User2 => return log(format_args!("{NO_UPGRADE}")),
+            Signal::HangUp | Signal::User1 | Signal::WindowChange => {
+                if let Some(worker) = running {
+                    worker.child.signal(signal);
+                }
+                return;
+            }
+        };
+        self.is_terminating |= signal == Signal::Terminate;
+        self.is_stopping = true;
+        self.listeners.clear();
         let Some(worker) = running else {
             return;
         };
         worker.child.signal(signal);
-        worker.is_signalled = true;
-        if self.is_stopping {
-            let patience = if is_second {
-                STOP_AT_ONCE
-            } else {
-                self.settings.drain_timeout + STOP_SLACK
-            };
+        if let Some(patience) = patience {
             let at = now.saturating_add(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
             worker.kill_at = Some(worker.kill_at.map_or(at, |before| before.min(at)));
         }
@@ -253,8 +263,7 @@ impl Supervisor {
     fn handle_end(&mut self, worker: &Running, end: End, now: u64) -> Option<u8> {
         let culprit = crash::culprit();
         // A plugin that calls exit(3) does not end the server.
-        let is_asked = self.is_stopping || worker.is_signalled && culprit.is_none();
-        if end == End::Exited(0) && is_asked {
+        if end == End::Exited(0) && self.is_stopping {
             return Some(0);
         }
         self.has_served |= crash::is_ready();

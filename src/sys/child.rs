@@ -12,7 +12,7 @@ use rustix::process::{
 };
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
@@ -134,6 +134,25 @@ impl Child {
         // It fails only when nobody is left.
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
     }
+}
+
+/// Starts a command that keeps descriptors, under their numbers, and has no signals blocked.
+///
+/// # Errors
+/// It cannot be started.
+pub fn start_keeping(
+    command: &mut Command,
+    kept: &[BorrowedFd<'_>],
+) -> io::Result<std::process::Child> {
+    let kept: Vec<i32> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    let prepare = move || {
+        super::raw::unblock_all()?;
+        kept.iter()
+            .try_for_each(|&number| super::raw::keep_across_exec(number))
+    };
+    // SAFETY: between fork and exec only system calls are made, on memory of its own.
+    unsafe { command.pre_exec(prepare) };
+    command.spawn()
 }
 
 /// Runs a command that ends by itself, and returns how, with what it wrote to its standard error as

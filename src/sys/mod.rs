@@ -19,9 +19,11 @@ mod fatal;
 pub mod file;
 pub mod footprint;
 pub mod guest;
+pub mod heir;
 #[cfg(keeps_thread_locals)]
 mod keys;
 pub mod landlock;
+pub mod local;
 pub mod memfd;
 pub mod notify;
 pub mod outside;

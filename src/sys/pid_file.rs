@@ -108,13 +108,18 @@ impl PidFile {
         Err(Error::Running(None))
     }
 
-    /// What another process of this server has handed over, with its lock.
+    /// What another process of this server has handed over, with its lock; `None` if that is not the
+    /// file at `path`. Until [`Self::take_over`] it is for the other one to remove.
     #[must_use]
-    pub fn from_inherited(descriptor: OwnedFd, path: &Path) -> Self {
-        Self {
-            file: descriptor.into(),
-            path: Some(path.to_owned()),
-        }
+    pub fn from_inherited(descriptor: OwnedFd, path: &Path) -> Option<Self> {
+        let file = File::from(descriptor);
+        let is_at_path = identity(path)? == identity_of(&file).ok()?;
+        is_at_path.then_some(Self { file, path: None })
+    }
+
+    /// Makes it this process's to remove.
+    pub fn take_over(&mut self, path: &Path) {
+        self.path = Some(path.to_owned());
     }
 
     /// Writes the number of a process.
@@ -263,7 +268,10 @@ mod tests {
         let (_directory, path) = grounds();
         let mut first = PidFile::create(&path).unwrap();
         let second = first.as_fd().try_clone_to_owned().unwrap();
-        let second = PidFile::from_inherited(second, &path);
+        let other = first.as_fd().try_clone_to_owned().unwrap();
+        assert!(PidFile::from_inherited(other, Path::new("/etc/passwd")).is_none());
+        let mut second = PidFile::from_inherited(second, &path).unwrap();
+        second.take_over(&path);
         first.leave();
         drop(first);
         second.write(8).unwrap();

@@ -1,8 +1,14 @@
 //! Limits of the process and of the machine; its standard error.
 
+use super::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::write;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::io::{Errno, write};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, pidfd_send_signal, setrlimit,
+};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// Raises the soft limit of open descriptors to `wanted`, as far as the hard limit lets it, and
 /// returns what it is then.
@@ -95,6 +101,82 @@ pub fn resident_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
+}
+
+/// Whether a terminal is attached: one of the standard streams is one, or the process has one that
+/// controls it.
+#[must_use]
+pub fn has_terminal() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdin().is_terminal()
+        || std::io::stdout().is_terminal()
+        || std::io::stderr().is_terminal()
+        // It opens only for a process that has one (tty(4)).
+        || std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Another process, held so that its number cannot come to mean one more.
+#[derive(Debug)]
+pub struct Held {
+    pid: u32,
+    descriptor: OwnedFd,
+}
+
+/// Why a signal could not be sent.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The process is somebody else's.
+    Forbidden,
+    /// It has ended.
+    Gone,
+}
+
+impl Held {
+    /// Takes hold of a process.
+    ///
+    /// # Errors
+    /// There is none of this number.
+    pub fn open(pid: u32) -> io::Result<Self> {
+        let number = Pid::from_raw(pid.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Self {
+            pid,
+            descriptor: pidfd_open(number, PidfdFlags::empty())?,
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// It is somebody else's, or has ended.
+    pub fn send(&self, signal: Signal) -> Result<(), SendError> {
+        let number = rustix::process::Signal::from_named_raw(signal.number());
+        let number = number.expect("all of them have names");
+        pidfd_send_signal(&self.descriptor, number).map_err(|errno| match errno {
+            Errno::PERM => SendError::Forbidden,
+            _ => SendError::Gone,
+        })
+    }
+
+    /// Waits for its end, for at most `patience`. Tells whether it has come.
+    #[must_use]
+    pub fn has_ended_within(&self, patience: Duration) -> bool {
+        let start = std::time::Instant::now();
+        loop {
+            let left = patience.saturating_sub(start.elapsed());
+            let left = left.try_into().unwrap_or(Timespec::default());
+            let mut ready = [PollFd::new(&self.descriptor, PollFlags::IN)];
+            match poll(&mut ready, Some(&left)) {
+                Err(Errno::INTR) => {}
+                result => return result.is_ok_and(|count| count > 0),
+            }
+        }
+    }
 }
 
 /// What a pipe that is reported as writable takes without blocking (PIPE_BUF, pipe(7)).

@@ -114,6 +114,15 @@ pub(super) fn take_variable(name: &str) -> Option<OsString> {
     Some(value)
 }
 
+/// Lets a descriptor stay open in the program that this process becomes.
+pub(super) fn keep_across_exec(number: i32) -> io::Result<()> {
+    // SAFETY: it touches no memory; a number that is not open is an error.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Owns a descriptor that this process was started with; `None` if there is none of this number, or
 /// if it is a standard stream. It is closed in programs that are started later.
 ///

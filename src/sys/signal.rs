@@ -15,8 +15,23 @@ pub enum Signal {
     /// SIGHUP
     HangUp,
     /// SIGUSR1
-    Reopen,
+    User1,
+    /// SIGUSR2
+    User2,
+    /// SIGWINCH
+    WindowChange,
 }
+
+/// Their numbers.
+const SIGNALS: [(i32, Signal); 7] = [
+    (libc::SIGTERM, Signal::Terminate),
+    (libc::SIGINT, Signal::Interrupt),
+    (libc::SIGQUIT, Signal::Quit),
+    (libc::SIGHUP, Signal::HangUp),
+    (libc::SIGUSR1, Signal::User1),
+    (libc::SIGUSR2, Signal::User2),
+    (libc::SIGWINCH, Signal::WindowChange),
+];
 
 /// The signals that are pending.
 #[derive(Debug)]
@@ -33,15 +48,8 @@ impl Signals {
     /// # Errors
     /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
-        let numbers = [
-            libc::SIGTERM,
-            libc::SIGINT,
-            libc::SIGQUIT,
-            libc::SIGHUP,
-            libc::SIGUSR1,
-        ];
         Ok(Self {
-            descriptor: super::raw::signalfd(&numbers)?,
+            descriptor: super::raw::signalfd(&SIGNALS.map(|(number, _)| number))?,
             sender: None,
         })
     }
@@ -83,14 +91,15 @@ impl Signals {
 
 impl Signal {
     fn from_number(number: i32) -> Option<Self> {
-        match number {
-            libc::SIGTERM => Some(Self::Terminate),
-            libc::SIGINT => Some(Self::Interrupt),
-            libc::SIGQUIT => Some(Self::Quit),
-            libc::SIGHUP => Some(Self::HangUp),
-            libc::SIGUSR1 => Some(Self::Reopen),
-            _ => None,
-        }
+        let mut known = SIGNALS.iter();
+        known.find(|(this, _)| *this == number).map(|row| row.1)
+    }
+
+    /// Its number.
+    pub(super) fn number(self) -> i32 {
+        let mut known = SIGNALS.iter();
+        let row = known.find(|(_, signal)| *signal == self);
+        row.expect("every signal has a row").0
     }
 }
 

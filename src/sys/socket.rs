@@ -196,6 +196,20 @@ impl Listener {
         }
     }
 
+    /// This server is the one to say whether it listens there: another process of it has bound it.
+    pub fn become_own(&mut self) {
+        self.is_inherited = false;
+    }
+
+    /// Removes the path, if there is one, when this is dropped: nobody else does any more.
+    pub fn take_path(&mut self) {
+        if let Address::Unix(path) = &self.address
+            && !self.is_inherited
+        {
+            self.file = identity(path);
+        }
+    }
+
     /// Accepts one connection, non-blocking and close-on-exec.
     ///
     /// # Errors

@@ -145,14 +145,8 @@ impl Child {
 
     /// Passes a signal on.
     pub fn signal(&self, signal: Signal) {
-        use rustix::process::Signal as Number;
-        self.send(match signal {
-            Signal::Terminate => Number::TERM,
-            Signal::Interrupt => Number::INT,
-            Signal::Quit => Number::QUIT,
-            Signal::HangUp => Number::HUP,
-            Signal::Reopen => Number::USR1,
-        });
+        let number = rustix::process::Signal::from_named_raw(signal.number());
+        self.send(number.expect("all of them have names"));
     }
 
     /// Ends it at once, whatever it does.

@@ -76,7 +76,7 @@ fn a_stop_in_good_order_has_a_deadline() {
     let mut busy = Client::connect_narrow(server.address(), 16 * 1024);
     busy.ask("/large.bin");
     busy.head();
-    server.signal(Signal::INT);
+    server.signal(Signal::TERM);
     let (status, log) = server.wait();
     assert!(status.success() && log.is_empty(), "{status} {log:?}");
     assert!(busy.all_there_is().len() < large.len());
@@ -105,7 +105,7 @@ fn an_idle_server_ends_at_once() {
     let (root, _) = site();
     let server = Server::start(root.path(), &["--drain-timeout", "3600"]);
     let start = Instant::now();
-    server.signal(Signal::INT);
+    server.signal(Signal::QUIT);
     assert!(server.wait().0.success());
     assert!(start.elapsed() < crate::server::PATIENCE);
 }

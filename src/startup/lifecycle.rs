@@ -1,0 +1,63 @@
+//! What a server is given for its later life: where its configuration comes from, how a newer program
+//! is started, where orders are taken, and whom it follows.
+
+use super::{Ground, notice};
+use crate::cli;
+use crate::config::Config;
+use crate::control::Desk;
+use crate::server::{Heirloom, Source};
+use crate::sys::heir::{Program, Report};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// What a predecessor has left, as far as nobody has taken it yet.
+pub(super) struct Bequest {
+    pub(super) heirlooms: Vec<Heirloom>,
+    pub(super) pid_file: Option<OwnedFd>,
+    pub(super) report: Option<Report>,
+}
+
+/// What a server needs for what comes after the start.
+pub(super) struct Lifecycle<'a> {
+    pub(super) source: Source,
+    pub(super) program: Option<Program>,
+    pub(super) desk: io::Result<Desk>,
+    /// It stays with whoever tells of a failure until there can be none any more.
+    pub(super) report: &'a mut Option<Report>,
+}
+
+/// Reads the configuration as it was read at the start, from wherever this process is now.
+pub(super) fn source(ground: Ground) -> Source {
+    Arc::new(move || {
+        let arguments = std::env::args_os().collect();
+        let command = cli::load_at(arguments, |path| ground.find(path));
+        match command.map_err(|failure| failure.message)? {
+            cli::Command::Serve(mut config) => {
+                ground.settle(&mut config);
+                ground.settle_inside(&mut config);
+                Ok(*config)
+            }
+            _ => Err("the command line does not say any more what to serve".into()),
+        }
+    })
+}
+
+/// A worker that follows upon another serves what a reload may have changed meanwhile.
+pub(super) fn renew(config: Config, source: &Source) -> Config {
+    match source() {
+        Ok(fresh) => Config {
+            // The supervisor has bound them.
+            listen: config.listen,
+            service: config.service,
+            ..fresh
+        },
+        Err(faults) => {
+            let first = faults.lines().next().unwrap_or_default();
+            notice(format_args!(
+                "the worker serves what the first one did: {first}"
+            ));
+            config
+        }
+    }
+}
