@@ -453,3 +453,54 @@ fn plugins_are_loaded_where_memory_may_not_become_code() {
     let server = Server::spawn(command);
     assert_eq!(server.get("/hello_c").body, b"hello\n");
 }
+
+/// Reads a log until it has this line; batches are written by another thread.
+#[track_caller]
+fn wait_for_line(log: &Path, what: &str) {
+    let start = std::time::Instant::now();
+    while !fs::read_to_string(log).is_ok_and(|text| text.contains(what)) {
+        assert!(
+            start.elapsed() < server::PATIENCE,
+            "{what} is never in {}",
+            log.display()
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn logs_are_rotated_by_the_installed_rule() {
+    let place = TempDir::new().unwrap();
+    let _built = installed(place.path());
+    let file = sample(place.path());
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        text.replace("\"0.0.0.0:80\", \"[::]:80\"", "\"127.0.0.1:0\""),
+    )
+    .unwrap();
+    let mut command = Command::new(place.path().join("sbin/swiftd"));
+    command.arg("-c").arg(&file);
+    let server = Server::spawn(command);
+    let log = place.path().join("log/access.log");
+    assert_eq!(server.get("/?first").status, 200);
+    wait_for_line(&log, "/?first");
+
+    let rule = place.path().join("etc/logrotate.d/swiftd");
+    let text = fs::read_to_string(&rule).unwrap();
+    let logs = place.path().join("log").display().to_string();
+    fs::write(&rule, text.replace("/var/log/swiftd", &logs)).unwrap();
+    let rotated = Command::new("logrotate")
+        .args(["--force", "--state"])
+        .arg(place.path().join("state"))
+        .arg(&rule)
+        .output();
+    succeed(rotated.unwrap());
+    assert_eq!(server.get("/?second").status, 200);
+    wait_for_line(&log, "/?second");
+    let old = fs::read_to_string(log.with_extension("log.1")).unwrap();
+    assert!(
+        old.contains("/?first") && !old.contains("/?second"),
+        "{old}"
+    );
+}
