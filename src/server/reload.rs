@@ -10,6 +10,7 @@ use super::signals::Phase;
 use super::{Error, Server, fit_descriptors, hosts};
 use crate::config::{Config, Level, Listen, Order};
 use crate::log;
+use crate::sandbox;
 use crate::sys::socket::Address;
 use crate::sys::threads;
 use std::fmt::{self, Debug};
@@ -199,6 +200,10 @@ fn in_words(error: Error) -> String {
         Error::Listen(Address::Tcp(_), cause) if cause.kind() == ErrorKind::PermissionDenied => {
             format!("{error}, which this process does not have any more; restart the server for it")
         }
+        Error::Listen(Address::Unix(path), cause) => match sandbox::explain(cause, path) {
+            Some(hint) => format!("{error}{hint}"),
+            None => error.to_string(),
+        },
         _ => error.to_string(),
     }
 }
