@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Help => print(cli::HELP),
-        Command::BuildOptions => print(&cli::build_options()),
+        Command::BuildOptions => print(cli::build_options()),
         Command::Version => print(concat!("swiftd ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::CheckPlugin {
             file,
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         } => ExitCode::from(trial::run(&name, depth, &settings.values)),
         Command::Check { config, is_dump } => check_config(&config, is_dump),
         Command::Send { order, config } => match control::send(order, &config) {
-            Ok(text) if order == Order::Log => print(&text),
+            Ok(text) if order == Order::Log => print(text),
             Ok(text) => {
                 say(&format!("swiftd: {}", String::from_utf8_lossy(&text)));
                 ExitCode::SUCCESS
@@ -97,7 +97,7 @@ fn check_config(config: &Config, is_dump: bool) -> ExitCode {
     for line in config::memory::worst_case(config).to_string().lines() {
         text.push_str(&format!("# {line}\n"));
     }
-    print(&text)
+    print(text)
 }
 
 /// Tries a plugin: what it answers goes to standard output, everything else to standard error.
