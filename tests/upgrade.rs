@@ -8,7 +8,7 @@ mod server;
 
 use orders::{Outcome, Process, order, pid_in};
 use rustix::process::Signal;
-use server::{Client, Server, copy_program, pattern};
+use server::{Client, PATIENCE, Server, copy_program, pattern};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,6 +18,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 use tempfile::TempDir;
 
 /// Some of the programs here are scripts, which a server that has locked itself in may not start.
@@ -249,7 +250,9 @@ fn a_new_program_that_hangs_is_killed() {
         stage.path("hanging").display()
     ));
     server.signal(Signal::USR2);
+    let start = Instant::now();
     while !fs::read_to_string(stage.path("hanging")).is_ok_and(|text| text.ends_with('\n')) {
+        assert!(start.elapsed() < PATIENCE, "the new program does not start");
         thread::yield_now();
     }
     // One at a time; this one hears what comes of the first.
