@@ -17,7 +17,9 @@ PLUGIN_DIR ?= $(LIBDIR)/swiftd/plugins
 CONFDIR := $(SYSCONFDIR)/swiftd
 # Where cargo puts things.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-PROGRAM ?= $(TARGET)/release/swiftd
+# small: a quarter less to store, a little slower.
+PROFILE ?= release
+PROGRAM ?= $(TARGET)/$(PROFILE)/swiftd
 PLUGINS ?= $(TARGET)/plugins
 LISTEN ?= 127.0.0.1:8080
 
@@ -42,10 +44,10 @@ BUILTIN := headers access basic_auth redirect cgi dir_index status
 .PHONY: install-config install-static uninstall deb
 
 all:
-	$(CARGO) build --release
+	$(CARGO) build --profile $(PROFILE)
 
 run: all $(TARGET)/site.made
-	$(TARGET)/release/swiftd $(TARGET)/site --listen $(LISTEN)
+	$(PROGRAM) $(TARGET)/site --listen $(LISTEN)
 
 # make-site.sh itself does nothing when everything is up to date.
 $(TARGET)/site.made: .FORCE
