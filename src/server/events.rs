@@ -64,8 +64,9 @@ impl Server {
                 Reply::Loaded { id, result } => self.handle_loaded(id, result),
                 Reply::Appended { id, result } => {
                     if let Err(error) = &result {
-                        self.log
-                            .error(format_args!("cannot keep a request body: {error}"));
+                        self.log.error(format_args!(
+                            "cannot keep a request body in temp-dir: {error}"
+                        ));
                     }
                     if let Some(slot) = self.slots.find_mut(id) {
                         let cx = &mut self.core.context(id, &slot.socket);

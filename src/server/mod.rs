@@ -246,9 +246,9 @@ impl Server {
             .attach(&poll, keys)
             .map_err(system("cannot watch what plugins wait for"))?;
         let doors = open_doors(listeners, &listen, &poll)?;
-        let worker = disk
-            .start(temporary)
-            .map_err(system("cannot start the disk thread"))?;
+        let worker = disk.start(temporary).map_err(system(
+            "cannot start the disk thread, which needs /dev/null",
+        ))?;
         let now = clock::monotonic_ms();
         let log = Log::new(Arc::clone(&disk), logs, now, clock::unix_secs())
             .map_err(system("cannot start the thread of the logs"))?;
