@@ -123,8 +123,10 @@ impl Server {
             Ok(prepared) => prepared,
         };
         self.reloading.preparation = None;
-        // Whatever came of it. Under a supervisor it is that one's number that is passed on.
-        self.service.notifier.ready(std::process::id());
+        // Whatever came of it, unless it has been told that all is over. Under a supervisor it is that one's number that is passed on.
+        if !matches!(self.phase, Phase::Ends { .. }) {
+            self.service.notifier.ready(std::process::id());
+        }
         let verdict = prepared.and_then(|prepared| self.commit(prepared));
         self.conclude_reload(verdict);
         if self.reloading.is_asked_again {
