@@ -104,7 +104,7 @@ impl Server {
                 self.is_paused = false;
             }
             special::STOP => self.is_stopped = true,
-            special::DESK => self.tend_desk(),
+            special::DESK => self.handle_desk(key::DESK),
             special::SUCCESSOR => self.handle_heir_late(),
             special::WATCHDOG => self.give_sign_of_life(),
             slot if slot >= inner::FIRST_SLOT => self.handle_inner_deadline(slot),

@@ -293,7 +293,7 @@ impl Server {
             reloading,
             desk: None,
             upgrading: Upgrading::default(),
-            has_terminal: process::has_terminal(),
+            has_terminal: false,
             is_stopped: false,
             service: Service::default(),
         };
@@ -333,6 +333,8 @@ impl Server {
     /// # Errors
     /// The kernel refuses to wait, which it does only if this program is wrong.
     pub fn run(mut self) -> io::Result<()> {
+        // Not before: a daemon lets go of it as late as it can.
+        self.has_terminal = process::has_terminal();
         while !self.is_stopped {
             self.turn()?;
         }
