@@ -188,7 +188,9 @@ impl Log {
             if rings.len() > 1 {
                 text.extend_from_slice(format!("==> {} <==\n", channel.purpose.name()).as_bytes());
             }
-            text.extend(ring.text());
+            for piece in ring.text() {
+                text.extend_from_slice(piece);
+            }
         }
         text
     }
