@@ -1,14 +1,11 @@
 //! What a configuration can be told about the machine before anything is touched: whether the
 //! directories, files and users that it names are there.
 
-use super::{Config, Destination};
+use super::{Config, Destination, PAGE_BYTES_MAX};
 use crate::sys::accounts;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// A page that is sent with a status is not longer.
-const PAGE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What is not as `config` needs it, a line each.
 #[must_use]
