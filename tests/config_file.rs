@@ -201,6 +201,16 @@ root = '@/www'
 }
 
 #[test]
+fn a_server_that_nobody_can_reach_is_none() {
+    let ground = Ground::new("root = '@/www'\nlisten = []\n");
+    let wanted = [
+        "swiftd.conf:2:1: listen: nobody could connect; name an address, as in \"0.0.0.0:80\", or leave the line out",
+    ];
+    assert_eq!(ground.said(&["-t"], 78), wanted);
+    assert_eq!(ground.said(&[], 78), wanted);
+}
+
+#[test]
 fn a_configuration_without_a_root_is_told_where_to_add_it() {
     let ground = Ground::new("listen = '127.0.0.1:0'\n");
     let wanted = [
