@@ -165,12 +165,17 @@ impl Log {
     }
 
     /// Opens all files anew, after they were renamed. What was logged before goes into the old ones.
+    /// Logs that only requests of an older configuration still have are not made again.
     pub fn reopen(&self) {
-        let mut book = self.0.borrow_mut();
+        let mut guard = self.0.borrow_mut();
+        let book = &mut *guard;
         let now = book.clock.now;
         book.error.reopen(now);
+        let named = book.indices.last().map(|newest| &newest.channels);
         for channel in &mut book.access {
-            channel.reopen(now);
+            if named.is_some_and(|named| named.contains(&channel.id)) {
+                channel.reopen(now);
+            }
         }
         book.flush(false);
     }
@@ -524,8 +529,8 @@ mod tests {
         note(&log, "/a", 0);
         assert_eq!(
             text(&log),
-            "==> error log ram:4096 <==\n1994-11-06T08:49:37Z error: one\n\
-         ==> access log ram:4096 <==\n127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a HTTP/1.1\" 200 5\n"
+            "==> error log ram:4K <==\n1994-11-06T08:49:37Z error: one\n\
+         ==> access log ram:4K <==\n127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a HTTP/1.1\" 200 5\n"
         );
     }
 
@@ -586,6 +591,26 @@ mod tests {
         log.finish();
         drop(log);
         assert_eq!(targets(&path), "/1");
+    }
+
+    #[test]
+    fn a_log_that_was_taken_away_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let file = |name: &str| Some(Destination::File(path(name)));
+        let (log, _) = start(&config(Destination::Off, file("a")));
+        let new = config(Destination::Off, file("b"));
+        log.swap(prepare(&new).unwrap(), &hosts(1));
+        for name in ["a", "b"] {
+            fs::rename(path(name), path(&format!("{name}.1"))).unwrap();
+        }
+        log.reopen();
+        note(&log, "/1", 0);
+        note(&log, "/2", 1);
+        log.finish();
+        assert_eq!(targets(&path("a.1")), "/1");
+        assert!(!path("a").exists());
+        assert_eq!(targets(&path("b")), "/2");
     }
 
     #[test]
