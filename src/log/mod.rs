@@ -140,14 +140,20 @@ impl Log {
         self.write(Level::Error, line);
     }
 
-    /// How many lines have found no room so far, by log.
+    /// How many lines have found no room so far, by log. Several of one name, as in two formats, are
+    /// one.
     #[must_use]
     pub fn dropped_totals(&self) -> Vec<(String, u64)> {
         let book = self.0.borrow();
-        let channels = std::iter::once(&book.error).chain(&book.access);
-        channels
-            .map(|channel| (channel.purpose.name(), channel.dropped_total))
-            .collect()
+        let mut totals: Vec<(String, u64)> = Vec::new();
+        for channel in std::iter::once(&book.error).chain(&book.access) {
+            let name = channel.purpose.name();
+            match totals.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, count)) => *count += channel.dropped_total,
+                None => totals.push((name, channel.dropped_total)),
+            }
+        }
+        totals
     }
 
     /// When [`Self::flush`] has something to do, milliseconds.
@@ -543,6 +549,25 @@ mod tests {
             log.swap(prepare(&new).unwrap(), &hosts(1));
             assert_eq!(text(&log), "1994-11-06T08:49:37Z error: one\n");
         }
+    }
+
+    #[test]
+    fn a_destination_has_one_figure_whatever_the_formats() {
+        let mut config = config(Destination::Off, Some(Destination::Stderr));
+        let mut rules = config.rules.clone();
+        rules.access_log = Some(AccessLog {
+            destination: Destination::Stderr,
+            format: Format::Json,
+        });
+        config.hosts = vec![crate::config::Host {
+            names: Vec::new(),
+            site: config.site.clone(),
+            rules,
+        }];
+        let (log, _) = start(&config);
+        let totals = log.dropped_totals();
+        let names: Vec<&str> = totals.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["error log off", "access log stderr"]);
     }
 
     #[test]
