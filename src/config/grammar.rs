@@ -196,6 +196,12 @@ pub(super) fn field_name(text: &str) -> Result<&str, String> {
     if is_framing(text.as_bytes()) {
         return Err("this field frames the message and cannot be set".into());
     }
+    let mut written = ["Server", "Date"].into_iter();
+    if let Some(own) = written.find(|own| own.eq_ignore_ascii_case(text)) {
+        return Err(format!(
+            "every response has its {own} already, which cannot be set"
+        ));
+    }
     Ok(text)
 }
 
@@ -381,6 +387,8 @@ mod tests {
                 ("a:", "the name"),
                 ("Connection", "frames"),
                 ("transfer-encoding", "frames"),
+                ("server", "already"),
+                ("Date", "already"),
             ],
         );
         check(
