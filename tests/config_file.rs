@@ -172,13 +172,14 @@ root = '@/www'
 ",
     );
     let said = ground.said(&["-t"], 78);
-    let none = "No such file or directory (os error 2)";
+    let none = "there is none; make it, or name another";
+    let beneath = "(one that begins without / is beneath the root)";
     let mut wanted = [
-        format!("404.html: {none}"),
-        format!("missing/a.html: {none}"),
-        format!("www/a.html: {none}"),
-        format!("log logs: {none}"),
-        format!("pid-file run: {none}"),
+        format!("error-pages.404 404.html: {none} {beneath}"),
+        format!("error-pages.500 missing/a.html: {none}"),
+        format!("error-pages.500 www/a.html: {none}"),
+        format!("the directory of log logs: {none}"),
+        format!("the directory of pid-file run: {none}"),
         format!("root missing: {none}"),
         "temp-dir swiftd.conf: expected a directory".to_owned(),
         "configuration file swiftd.conf: test failed".to_owned(),
@@ -197,6 +198,16 @@ root = '@/www'
         said.last().unwrap(),
         "configuration file swiftd.conf: test failed"
     );
+}
+
+#[test]
+fn a_server_that_nobody_can_reach_is_none() {
+    let ground = Ground::new("root = '@/www'\nlisten = []\n");
+    let wanted = [
+        "swiftd.conf:2:1: listen: nobody could connect; name an address, as in \"0.0.0.0:80\", or leave the line out",
+    ];
+    assert_eq!(ground.said(&["-t"], 78), wanted);
+    assert_eq!(ground.said(&[], 78), wanted);
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! What a configuration can be told about the machine before anything is touched: whether the
 //! directories, files and users that it names are there.
 
-use super::{Config, Destination};
+use super::{Config, Destination, PAGE_BYTES_MAX};
 use crate::sys::accounts;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-
-/// A page that is sent with a status is not longer.
-const PAGE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What is not as `config` needs it, a line each.
 #[must_use]
@@ -29,7 +27,7 @@ pub fn surroundings(config: &Config) -> Vec<String> {
     pid_file
         .and_then(parent)
         .iter()
-        .for_each(|path| directory("pid-file", path));
+        .for_each(|path| directory("the directory of pid-file", path));
     // And after that.
     directory("temp-dir", &inside(config, &config.temporary));
     for host in hosts(config) {
@@ -37,11 +35,13 @@ pub fn surroundings(config: &Config) -> Vec<String> {
     }
     for log in logs(config) {
         let log = inside(config, log);
-        parent(&log).iter().for_each(|path| directory("log", path));
+        parent(&log)
+            .iter()
+            .for_each(|path| directory("the directory of log", path));
     }
-    for (path, file) in files(config) {
+    for (key, path, file) in files(config) {
         if let Err(why) = file {
-            missing.insert(format!("{}: {why}", shown(&path)));
+            missing.insert(format!("{key} {}: {why}", shown(&path)));
         }
     }
     let service = &config.service;
@@ -80,30 +80,33 @@ fn logs(config: &Config) -> impl Iterator<Item = &Path> {
         })
 }
 
-/// The files that are read, and whether they can be.
-fn files(config: &Config) -> Vec<(PathBuf, Result<(), String>)> {
+/// The files that are read, by the keys that name them, and whether they can be.
+fn files(config: &Config) -> Vec<(String, PathBuf, Result<(), String>)> {
     let mut files = Vec::new();
     let list = config.plugins.file.iter();
     for list in list.filter(|_| !config.plugins.is_optional) {
         let path = inside(config, list);
-        let found = fs::metadata(&path).map_err(|error| error.to_string());
-        files.push((path, found.map(|_| ())));
+        let found = fs::metadata(&path).map_err(|error| in_words(&error));
+        files.push(("plugins".to_owned(), path, found.map(|_| ())));
     }
     for host in hosts(config) {
-        for (_, page) in host.pages {
-            let path = match page.is_absolute() {
-                true => inside(config, page),
-                false => inside(config, host.root).join(page),
+        for (status, page) in host.pages {
+            let (path, hint) = match page.is_absolute() {
+                true => (inside(config, page), BENEATH),
+                false => (inside(config, host.root).join(page), ""),
             };
-            let found = page_at(&path);
-            files.push((path, found));
+            let found = page_at(&path, hint);
+            files.push((format!("error-pages.{status}"), path, found));
         }
     }
     files
 }
 
-fn page_at(path: &Path) -> Result<(), String> {
-    let found = fs::metadata(path).map_err(|error| error.to_string())?;
+/// Elsewhere such a path is beneath the root, so it may have been meant.
+const BENEATH: &str = " (one that begins without / is beneath the root)";
+
+fn page_at(path: &Path, hint: &str) -> Result<(), String> {
+    let found = fs::metadata(path).map_err(|error| in_words(&error) + hint)?;
     if !found.is_file() {
         return Err("expected a file".into());
     }
@@ -114,11 +117,18 @@ fn page_at(path: &Path) -> Result<(), String> {
 }
 
 fn directory_at(path: &Path) -> Result<(), String> {
-    let found = fs::metadata(path).map_err(|error| error.to_string())?;
+    let found = fs::metadata(path).map_err(|error| in_words(&error))?;
     found
         .is_dir()
         .then_some(())
         .ok_or_else(|| "expected a directory".into())
+}
+
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is none; make it, or name another".into(),
+        _ => error.to_string(),
+    }
 }
 
 /// A path as it is seen from outside of the jail, if there is one.

@@ -201,14 +201,20 @@ impl Draft {
             setting: "memory",
             text,
         })?;
-        let clients = config.clients.check(&config.listen);
-        clients.map_err(|text| Unfit {
+        let reachable = match config.listen.is_empty() {
+            true => Err(NO_LISTENER.into()),
+            false => config.clients.check(&config.listen),
+        };
+        reachable.map_err(|text| Unfit {
             setting: "listen",
             text,
         })?;
         Ok(config)
     }
 }
+
+const NO_LISTENER: &str =
+    "listen: nobody could connect; name an address, as in \"0.0.0.0:80\", or leave the line out";
 
 impl HostDraft {
     fn new(names: Vec<HostName>, site: &files::Settings, rules: Rules) -> Self {

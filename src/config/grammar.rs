@@ -4,7 +4,7 @@
 
 use super::Need;
 use super::logs::Destination;
-use super::settings::{LISTEN_FORM, amount, number};
+use super::settings::{LISTEN_FORM, number};
 use crate::http::fields::{is_framing, is_token};
 use crate::policy::{HostName, PathPattern, is_redirect_target};
 use crate::sys::socket::Address;
@@ -59,15 +59,6 @@ pub(super) fn destination(text: &str) -> Result<Destination, String> {
         Some(("syslog", socket)) if is_path(socket) => Ok(Destination::SyslogAt(socket.into())),
         Some(("syslog", _)) => Err("expected syslog: with the path of a socket behind it".into()),
         _ => Err(FORM.into()),
-    }
-}
-
-/// What a destination is called.
-pub(super) fn destination_name(destination: &Destination) -> String {
-    match destination {
-        Destination::File(path) => path.to_string_lossy().into_owned(),
-        Destination::Ring(bytes) => format!("ram:{}", amount(*bytes as u64)),
-        other => other.name(),
     }
 }
 
@@ -204,6 +195,12 @@ pub(super) fn field_name(text: &str) -> Result<&str, String> {
     }
     if is_framing(text.as_bytes()) {
         return Err("this field frames the message and cannot be set".into());
+    }
+    let mut written = ["Server", "Date"].into_iter();
+    if let Some(own) = written.find(|own| own.eq_ignore_ascii_case(text)) {
+        return Err(format!(
+            "every response has its {own} already, which cannot be set"
+        ));
     }
     Ok(text)
 }
@@ -390,6 +387,8 @@ mod tests {
                 ("a:", "the name"),
                 ("Connection", "frames"),
                 ("transfer-encoding", "frames"),
+                ("server", "already"),
+                ("Date", "already"),
             ],
         );
         check(
@@ -425,10 +424,7 @@ mod tests {
             "ram:1025",
             "/a",
         ] {
-            assert_eq!(
-                destination_name(&destination(text).expect("a destination")),
-                text
-            );
+            assert_eq!(destination(text).expect("a destination").name(), text);
         }
     }
 }

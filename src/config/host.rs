@@ -6,6 +6,9 @@ use crate::files;
 use crate::policy::{FieldRule, HostName, Redirect};
 use std::path::PathBuf;
 
+/// How long an error page may be, bytes: it is kept in memory.
+pub const PAGE_BYTES_MAX: u64 = 64 * 1024;
+
 /// What holds for the requests of a host beside its files.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {

@@ -1,5 +1,6 @@
 //! What the operator sets about logs.
 
+use super::settings::amount;
 use std::path::PathBuf;
 
 /// Where lines go.
@@ -79,46 +80,21 @@ impl Destination {
             Self::File(path) => path.display().to_string(),
             Self::Syslog => "syslog".into(),
             Self::SyslogAt(path) => format!("syslog:{}", path.display()),
-            Self::Ring(bytes) => format!("ram:{bytes}"),
+            Self::Ring(bytes) => format!("ram:{}", amount(*bytes as u64)),
         }
     }
 }
 
 impl Level {
-    /// All of them, from the worst.
-    pub const ALL: [Self; 5] = [
-        Self::Error,
-        Self::Warning,
-        Self::Notice,
-        Self::Info,
-        Self::Debug,
-    ];
-
     /// What it is called.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
             Self::Notice => "notice",
             Self::Info => "info",
             Self::Debug => "debug",
-        }
-    }
-}
-
-impl Format {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Common, Self::Combined, Self::Vcombined, Self::Json];
-
-    /// What it is called.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Common => "common",
-            Self::Combined => "combined",
-            Self::Vcombined => "vcombined",
-            Self::Json => "json",
         }
     }
 }

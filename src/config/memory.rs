@@ -6,8 +6,11 @@
 //! kernel can take back or bounds by itself: the page cache, with the program's own code in it, and
 //! the buffers of sockets (net.ipv4.tcp_mem, tcp(7)); nor what plugins allocate.
 
-use super::{Config, Destination};
+use super::settings::amount;
+use super::{Config, Destination, PAGE_BYTES_MAX};
+use std::collections::BTreeSet;
 use std::fmt;
+use std::fs;
 
 /// What the process holds whatever it is told: its data and libraries' data, stacks, the read
 /// buffer, the queues. Measured as Private_Dirty after some requests: 190 to 215 KiB; the kernel's
@@ -80,6 +83,7 @@ pub fn worst_case(config: &Config) -> Budget {
             ("the cache of files", config.cache.bytes_max as u64),
             ("requests that wait for the disk", disk_jobs(config)),
             ("logs", logs(config)),
+            ("pages of errors", pages(config)),
             ("clients that are known", clients(config)),
             ("lost between allocations", slack),
         ],
@@ -107,28 +111,35 @@ fn clients(config: &Config) -> u64 {
     config.clients.table_entries_max as u64 * CLIENT_BYTES
 }
 
-/// Each log gathers lines while as many are written.
+/// Each log gathers lines while as many are written; what is kept in memory is there twice while
+/// it grows, or is told.
 fn logs(config: &Config) -> u64 {
-    let access = config.hosts.iter().map(|host| &host.rules);
-    let access = access.chain([&config.rules]);
-    let mut logs: Vec<&Destination> = access
-        .filter_map(|rules| rules.access_log.as_ref())
-        .map(|log| &log.destination)
+    let access = config.access_logs().into_iter();
+    let logs = access.map(|log| log.destination);
+    let bytes_of = |log: Destination| match log {
+        Destination::Off => 0,
+        Destination::Ring(bytes) => 2 * (bytes + config.logs.buffer_bytes_max) as u64,
+        _ => 2 * config.logs.buffer_bytes_max as u64,
+    };
+    logs.chain([config.logs.error.clone()]).map(bytes_of).sum()
+}
+
+/// Pages of errors are read when the configuration is, so they are as long as they are now; while
+/// it is replaced, those of the old one are there as well.
+fn pages(config: &Config) -> u64 {
+    let others = config.hosts.iter().map(|host| (&host.site, &host.rules));
+    let hosts = std::iter::once((&config.site, &config.rules)).chain(others);
+    let paths: BTreeSet<_> = hosts
+        .flat_map(|(site, rules)| {
+            let pages = rules.error_pages.iter();
+            pages.map(|(_, page)| site.root.join(page))
+        })
         .collect();
-    logs.push(&config.logs.error);
-    let mut seen: Vec<&Destination> = Vec::new();
-    let mut bytes = 0;
-    for log in logs {
-        if *log == Destination::Off || seen.contains(&log) {
-            continue;
-        }
-        seen.push(log);
-        bytes += 2 * config.logs.buffer_bytes_max as u64;
-        if let Destination::Ring(ring) = log {
-            bytes += *ring as u64;
-        }
-    }
-    bytes
+    let bytes_of = |path| match fs::metadata(path) {
+        Ok(meta) => meta.len().min(PAGE_BYTES_MAX),
+        Err(_) => PAGE_BYTES_MAX,
+    };
+    2 * paths.iter().map(bytes_of).sum::<u64>()
 }
 
 /// Sets the bounds that were not `said` so that the worst case is the budget of `config`, if it has
@@ -199,8 +210,8 @@ fn check(config: &Config, budget: u64) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "memory = {}K: the limits that are set need more, {}K at least, most of it for {name} ({}K); raise it, or lower them (swiftd -T lists the parts)",
-        budget / 1024,
+        "memory = {}: the limits that are set need more, {}K at least, most of it for {name} ({}K); raise it, or lower them (swiftd -T lists the parts)",
+        amount(budget),
         worst.bytes().div_ceil(1024),
         bytes.div_ceil(1024),
     ))
@@ -328,6 +339,26 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_errors_are_counted_each_once_as_long_as_they_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let page = directory.path().join("404.html");
+        std::fs::write(&page, "x".repeat(1_000)).unwrap();
+        let mut config = Config::new(directory.path().into());
+        assert_eq!(pages(&config), 0);
+        config.rules.error_pages = vec![(404, page.clone()), (410, "404.html".into())];
+        assert_eq!(pages(&config), 2 * 1_000);
+        config.hosts = vec![crate::config::Host {
+            names: Vec::new(),
+            site: config.site.clone(),
+            rules: config.rules.clone(),
+        }];
+        assert_eq!(pages(&config), 2 * 1_000);
+        // Of one that cannot be looked at nothing is known but its bound.
+        config.hosts[0].site.root = "/none".into();
+        assert_eq!(pages(&config), 2 * (1_000 + PAGE_BYTES_MAX));
+    }
+
+    #[test]
     fn a_log_is_counted_once_whoever_writes_to_it() {
         use crate::config::{AccessLog, Format};
         let mut config = Config::new(PathBuf::from("/srv"));
@@ -341,7 +372,7 @@ mod tests {
         };
         config.rules.access_log = log(Destination::Ring(1_000));
         let once = logs(&config);
-        assert_eq!(once, 1_000 + 2 * config.logs.buffer_bytes_max as u64);
+        assert_eq!(once, 2 * (1_000 + config.logs.buffer_bytes_max as u64));
         config.hosts = vec![crate::config::Host {
             names: Vec::new(),
             site: config.site.clone(),
@@ -350,5 +381,12 @@ mod tests {
         assert_eq!(logs(&config), once);
         config.hosts[0].rules.access_log = log(Destination::Syslog);
         assert!(logs(&config) > once);
+        // Lines of two formats, and those of errors, wait apart even for the same destination.
+        config.logs.error = Destination::Ring(1_000);
+        config.hosts[0].rules.access_log = Some(AccessLog {
+            destination: Destination::Ring(1_000),
+            format: Format::Json,
+        });
+        assert_eq!(logs(&config), 3 * once);
     }
 }

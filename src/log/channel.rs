@@ -163,6 +163,8 @@ impl Channel {
                 push(&mut self.lines);
                 if self.lines.len() + self.under_way_bytes > self.bytes_max {
                     self.lines.truncate(start);
+                    // It has not been written, so its room is not kept either.
+                    self.lines.shrink_to(self.bytes_max);
                     return self.lose(1, now);
                 }
                 let is_half_full = self.lines.len() >= self.bytes_max / 2;
@@ -363,5 +365,23 @@ impl Channel {
         if let (Target::Ring(ring), Some(old)) = (&mut self.target, old.ring()) {
             ring.adopt(old);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_too_long_leaves_no_memory_behind() {
+        let purpose = Purpose::Errors(Destination::Stderr);
+        let mut channel = Channel::new(0, purpose, Some(Sink::Stderr), 4096);
+        channel.add(0, 0, |out| out.extend_from_slice(b"one\n"));
+        channel.add(0, 0, |out| out.resize(64 * 1024, b'x'));
+        assert_eq!(
+            (&channel.lines[..], channel.dropped_total),
+            (&b"one\n"[..], 1)
+        );
+        assert!(channel.lines.capacity() <= channel.bytes_max);
     }
 }

@@ -140,14 +140,20 @@ impl Log {
         self.write(Level::Error, line);
     }
 
-    /// How many lines have found no room so far, by log.
+    /// How many lines have found no room so far, by log. Several of one name, as in two formats, are
+    /// one.
     #[must_use]
     pub fn dropped_totals(&self) -> Vec<(String, u64)> {
         let book = self.0.borrow();
-        let channels = std::iter::once(&book.error).chain(&book.access);
-        channels
-            .map(|channel| (channel.purpose.name(), channel.dropped_total))
-            .collect()
+        let mut totals: Vec<(String, u64)> = Vec::new();
+        for channel in std::iter::once(&book.error).chain(&book.access) {
+            let name = channel.purpose.name();
+            match totals.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, count)) => *count += channel.dropped_total,
+                None => totals.push((name, channel.dropped_total)),
+            }
+        }
+        totals
     }
 
     /// When [`Self::flush`] has something to do, milliseconds.
@@ -165,12 +171,17 @@ impl Log {
     }
 
     /// Opens all files anew, after they were renamed. What was logged before goes into the old ones.
+    /// Logs that only requests of an older configuration still have are not made again.
     pub fn reopen(&self) {
-        let mut book = self.0.borrow_mut();
+        let mut guard = self.0.borrow_mut();
+        let book = &mut *guard;
         let now = book.clock.now;
         book.error.reopen(now);
+        let named = book.indices.last().map(|newest| &newest.channels);
         for channel in &mut book.access {
-            channel.reopen(now);
+            if named.is_some_and(|named| named.contains(&channel.id)) {
+                channel.reopen(now);
+            }
         }
         book.flush(false);
     }
@@ -188,7 +199,9 @@ impl Log {
             if rings.len() > 1 {
                 text.extend_from_slice(format!("==> {} <==\n", channel.purpose.name()).as_bytes());
             }
-            text.extend(ring.text());
+            for piece in ring.text() {
+                text.extend_from_slice(piece);
+            }
         }
         text
     }
@@ -522,8 +535,8 @@ mod tests {
         note(&log, "/a", 0);
         assert_eq!(
             text(&log),
-            "==> error log ram:4096 <==\n1994-11-06T08:49:37Z error: one\n\
-         ==> access log ram:4096 <==\n127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a HTTP/1.1\" 200 5\n"
+            "==> error log ram:4K <==\n1994-11-06T08:49:37Z error: one\n\
+         ==> access log ram:4K <==\n127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a HTTP/1.1\" 200 5\n"
         );
     }
 
@@ -536,6 +549,25 @@ mod tests {
             log.swap(prepare(&new).unwrap(), &hosts(1));
             assert_eq!(text(&log), "1994-11-06T08:49:37Z error: one\n");
         }
+    }
+
+    #[test]
+    fn a_destination_has_one_figure_whatever_the_formats() {
+        let mut config = config(Destination::Off, Some(Destination::Stderr));
+        let mut rules = config.rules.clone();
+        rules.access_log = Some(AccessLog {
+            destination: Destination::Stderr,
+            format: Format::Json,
+        });
+        config.hosts = vec![crate::config::Host {
+            names: Vec::new(),
+            site: config.site.clone(),
+            rules,
+        }];
+        let (log, _) = start(&config);
+        let totals = log.dropped_totals();
+        let names: Vec<&str> = totals.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["error log off", "access log stderr"]);
     }
 
     #[test]
@@ -584,6 +616,26 @@ mod tests {
         log.finish();
         drop(log);
         assert_eq!(targets(&path), "/1");
+    }
+
+    #[test]
+    fn a_log_that_was_taken_away_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let file = |name: &str| Some(Destination::File(path(name)));
+        let (log, _) = start(&config(Destination::Off, file("a")));
+        let new = config(Destination::Off, file("b"));
+        log.swap(prepare(&new).unwrap(), &hosts(1));
+        for name in ["a", "b"] {
+            fs::rename(path(name), path(&format!("{name}.1"))).unwrap();
+        }
+        log.reopen();
+        note(&log, "/1", 0);
+        note(&log, "/2", 1);
+        log.finish();
+        assert_eq!(targets(&path("a.1")), "/1");
+        assert!(!path("a").exists());
+        assert_eq!(targets(&path("b")), "/2");
     }
 
     #[test]

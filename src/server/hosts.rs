@@ -5,21 +5,18 @@
 //! with their part of the cache, and requests that have begun keep theirs.
 
 use super::{Core, Error, Server};
-use crate::config::{Config, Rules};
+use crate::config::{AccessLog, Config, PAGE_BYTES_MAX, Rules};
 use crate::files::{Settings, Site};
 use crate::handler::mime::Types;
 use crate::http::Status;
 use crate::policy::{ErrorPage, Host, HostName, Hosts, Policy, Trusted};
 use crate::sys::file::Kind;
 use crate::sys::small_file;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// How long an error page may be, bytes: it is kept in memory.
-pub const PAGE_BYTES_MAX: u64 = 64 * 1024;
 
 /// All hosts of a configuration, ready to be used.
 #[derive(Debug)]
@@ -86,15 +83,15 @@ impl fmt::Display for PageFault {
 /// # Errors
 /// The first thing that cannot be had.
 pub fn prepare(config: &Config) -> Result<Prepared, Error> {
-    let mut sites = Vec::new();
-    let mut draft = |names: &[HostName], site: &Settings, rules: &Rules| {
-        draft(config, names, site, rules, &mut sites)
+    let mut shared = Shared {
+        logs: config.access_logs(),
+        ..Shared::default()
     };
-    let default = draft(&[], &config.site, &config.rules)?;
+    let default = shared.draft(&[], &config.site, &config.rules)?;
     let named = config
         .hosts
         .iter()
-        .map(|host| draft(&host.names, &host.site, &host.rules));
+        .map(|host| shared.draft(&host.names, &host.site, &host.rules));
     let named = named.collect::<Result<Vec<_>, _>>()?;
     let mut seen = HashSet::new();
     let mut names = named.iter().flat_map(|draft| &draft.names);
@@ -102,77 +99,100 @@ pub fn prepare(config: &Config) -> Result<Prepared, Error> {
         return Err(Error::HostTwice(twice.to_string()));
     }
     Ok(Prepared {
-        sites,
+        sites: shared.sites,
         default,
         named,
         trusted: config.clients.trusted(),
     })
 }
 
-fn draft(
-    config: &Config,
-    names: &[HostName],
-    settings: &Settings,
-    rules: &Rules,
-    sites: &mut Vec<Arc<Site>>,
-) -> Result<Draft, Error> {
-    let known = sites.iter().position(|site| site.settings() == settings);
-    let site = match known {
-        Some(index) => index,
-        None => {
-            let site = Site::open(settings.clone());
-            let site = site.map_err(|error| Error::Root(settings.root.clone(), error))?;
-            sites.push(Arc::new(site));
-            sites.len() - 1
-        }
-    };
-    let root = sites[site].root_path();
-    let logs = config.access_logs();
-    let own_log = logs
-        .iter()
-        .position(|log| Some(log) == rules.access_log.as_ref());
-    let types = Types::new(&settings.mime);
-    let pages = rules.error_pages.iter().map(|(status, path)| {
-        let path = settings.root.join(path);
-        read_page(*status, &path, &types).map_err(|fault| Error::Page(path, fault))
-    });
-    let host = Host {
-        name: names
-            .first()
-            .map(|name| name.to_string().into())
-            .unwrap_or_default(),
-        root: root.into(),
-        access_log: own_log.and_then(|index| u16::try_from(index).ok()),
-        redirects: rules.redirects.clone(),
-        fields: rules.fields.clone(),
-        error_pages: pages.collect::<Result<_, _>>()?,
-        ..Host::default()
-    };
-    Ok(Draft {
-        names: names.to_vec(),
-        site,
-        host,
-    })
+/// What hosts have in common, so that it is there once.
+#[derive(Default)]
+struct Shared {
+    logs: Vec<AccessLog>,
+    sites: Vec<Arc<Site>>,
+    pages: HashMap<PathBuf, Arc<[u8]>>,
 }
 
-fn read_page(status: u16, path: &Path, types: &Types) -> Result<ErrorPage, PageFault> {
-    let is_error = |status: &Status| status.is_error();
-    let status = Status::new(status)
-        .filter(is_error)
-        .ok_or(PageFault::NoError(status))?;
+impl Shared {
+    fn draft(
+        &mut self,
+        names: &[HostName],
+        settings: &Settings,
+        rules: &Rules,
+    ) -> Result<Draft, Error> {
+        let site = self.site(settings)?;
+        let mut logs = self.logs.iter();
+        let own_log = logs.position(|log| Some(log) == rules.access_log.as_ref());
+        let types = Types::new(&settings.mime);
+        let pages = rules.error_pages.iter().map(|(status, path)| {
+            let path = settings.root.join(path);
+            let page = self.page(*status, &path, &types);
+            page.map_err(|fault| Error::Page(path, fault))
+        });
+        let error_pages = pages.collect::<Result<_, _>>()?;
+        let host = Host {
+            name: names
+                .first()
+                .map(|name| name.to_string().into())
+                .unwrap_or_default(),
+            root: self.sites[site].root_path().into(),
+            access_log: own_log.and_then(|index| u16::try_from(index).ok()),
+            redirects: rules.redirects.clone(),
+            fields: rules.fields.clone(),
+            error_pages,
+            ..Host::default()
+        };
+        Ok(Draft {
+            names: names.to_vec(),
+            site,
+            host,
+        })
+    }
+
+    /// Which site is served so.
+    fn site(&mut self, settings: &Settings) -> Result<usize, Error> {
+        let mut sites = self.sites.iter();
+        if let Some(index) = sites.position(|site| site.settings() == settings) {
+            return Ok(index);
+        }
+        let site = Site::open(settings.clone());
+        let site = site.map_err(|error| Error::Root(settings.root.clone(), error))?;
+        self.sites.push(Arc::new(site));
+        Ok(self.sites.len() - 1)
+    }
+
+    fn page(&mut self, status: u16, path: &Path, types: &Types) -> Result<ErrorPage, PageFault> {
+        let is_error = |status: &Status| status.is_error();
+        let status = Status::new(status)
+            .filter(is_error)
+            .ok_or(PageFault::NoError(status))?;
+        let content = match self.pages.get(path) {
+            Some(content) => Arc::clone(content),
+            None => {
+                let content: Arc<[u8]> = read_page(path)?.into();
+                self.pages.insert(path.to_owned(), Arc::clone(&content));
+                content
+            }
+        };
+        // Hosts may differ in what they call it.
+        let content_type = types.of(path.as_os_str().as_encoded_bytes());
+        Ok(ErrorPage {
+            status,
+            content_type: (*content_type).into(),
+            content,
+        })
+    }
+}
+
+fn read_page(path: &Path) -> Result<Vec<u8>, PageFault> {
     let opened = small_file::open_existing(path).map_err(PageFault::Unreadable)?;
     let opened = opened.ok_or(PageFault::Missing)?;
     if opened.meta.kind != Kind::Regular {
         return Err(PageFault::NotAFile);
     }
     let content = small_file::read_whole(opened, PAGE_BYTES_MAX).map_err(PageFault::Unreadable)?;
-    let content = content.ok_or(PageFault::TooLong)?;
-    let name = path.as_os_str().as_encoded_bytes();
-    Ok(ErrorPage {
-        status,
-        content_type: (*types.of(name)).into(),
-        content: content.into(),
-    })
+    content.ok_or(PageFault::TooLong)
 }
 
 impl Server {
@@ -217,5 +237,34 @@ impl Core {
         drop(tickets);
         // What nobody uses just now goes at once.
         files.sweep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn a_page_of_several_hosts_is_in_memory_once() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("404.html"), "none").unwrap();
+        let mut config = Config::new(directory.path().into());
+        config.rules.error_pages = vec![(404, "404.html".into()), (410, "404.html".into())];
+        let mut site = config.site.clone();
+        site.mime = vec![("html".into(), "a/b".into())];
+        config.hosts = vec![config::Host {
+            names: vec![HostName::parse("x").unwrap()],
+            site,
+            rules: config.rules.clone(),
+        }];
+        let prepared = prepare(&config).unwrap();
+        let of_default = &prepared.default.host.error_pages;
+        let of_other = &prepared.named[0].host.error_pages;
+        for page in [&of_default[1], &of_other[0], &of_other[1]] {
+            assert!(Arc::ptr_eq(&page.content, &of_default[0].content));
+        }
+        assert_eq!(&*of_other[0].content_type, "a/b");
+        assert_eq!(&*of_default[1].content_type, "text/html; charset=utf-8");
     }
 }

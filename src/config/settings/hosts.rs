@@ -24,7 +24,7 @@ pub(super) const HEADER: &[Row] = &[
         .default("must be given")
         .example("\"/assets/*\""),
     row("header", "set", Map { key: "NAME", value: "a value" }, |d| &mut d.field_rule().fields,
-        "The fields; an empty value removes one. Those that frame a message cannot be set.")
+        "The fields; an empty value removes one. Those that frame a message, Server and Date cannot be set.")
         .default("must be given")
         .example("{ Cache-Control = \"max-age=31536000, immutable\" }"),
 ];

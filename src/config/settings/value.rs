@@ -115,11 +115,11 @@ impl<T: Value + Default> Value for Option<T> {
 type Words<T, const COUNT: usize> = [(&'static str, T); COUNT];
 
 const LEVEL_WORDS: Words<Level, 5> = [
-    ("error", Level::Error),
-    ("warning", Level::Warning),
-    ("notice", Level::Notice),
-    ("info", Level::Info),
-    ("debug", Level::Debug),
+    (Level::Error.name(), Level::Error),
+    (Level::Warning.name(), Level::Warning),
+    (Level::Notice.name(), Level::Notice),
+    (Level::Info.name(), Level::Info),
+    (Level::Debug.name(), Level::Debug),
 ];
 
 const FORMAT_WORDS: Words<Format, 4> = [
@@ -238,7 +238,7 @@ impl Value for Destination {
     }
 
     fn get(&self) -> Plain {
-        Plain::Text(grammar::destination_name(self))
+        Plain::Text(self.name())
     }
 }
 
