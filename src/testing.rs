@@ -203,6 +203,8 @@ pub struct Peer<H> {
     pub now: u64,
     /// Whether the server is about to stop.
     pub is_draining: bool,
+    /// Whether it keeps idle connections meanwhile.
+    pub keeps_idle: bool,
     /// Whether memory is short.
     pub is_short: bool,
     /// Where the connection comes from.
@@ -227,6 +229,7 @@ impl<H: Hooks> Peer<H> {
             handler: Static { files },
             now: 0,
             is_draining: false,
+            keeps_idle: false,
             is_short: false,
             origin: Box::new(Nowhere),
             policy: policy(),
@@ -259,6 +262,7 @@ impl<H: Hooks> Peer<H> {
             },
             is_short: self.is_short,
             is_draining: self.is_draining,
+            keeps_idle: self.keeps_idle,
         };
         call(&mut self.connection, &mut context)
     }

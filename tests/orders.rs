@@ -291,3 +291,34 @@ fn nobody_holds_the_desk() {
     expect(&stage.order("reopen"), 0, "");
     server.finish(1);
 }
+
+#[test]
+fn a_configuration_that_is_wrong_by_now_keeps_nobody_from_giving_orders() {
+    let stage = Stage::new();
+    let file = stage.path("swiftd.conf");
+    let write = |more: &str| {
+        let (root, pid) = (stage.directory.path().display(), stage.path("pid"));
+        let text = format!("root = \"{root}\"\npid-file = {pid:?}\nlisten = [\"127.0.0.1:0\"]\n");
+        fs::write(&file, text + more).unwrap();
+    };
+    write("");
+    let mut command = server::program();
+    command.arg("-c").arg(&file);
+    let server = Server::spawn(command);
+    let give = |order: &str| {
+        let mut command = server::program();
+        command.args(["-s", order, "-c"]).arg(&file);
+        run(command)
+    };
+    write("bogus = 1\n");
+    // It is the server who reads the file, so it is the server's verdict.
+    expect(&give("reload"), 1, "unknown key bogus");
+    expect(&give("reopen"), 0, "");
+    fs::write(&file, "bogus = 1\n").unwrap();
+    let outcome = give("reopen");
+    assert_eq!(outcome.code, Some(78), "{outcome:?}");
+    assert!(outcome.said.contains("--pid-file FILE"), "{outcome:?}");
+    write("[limits\n");
+    assert_eq!(give("stop").code, Some(0));
+    server.wait();
+}

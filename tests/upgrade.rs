@@ -244,6 +244,36 @@ fn a_new_program_that_does_not_start_changes_nothing() {
 }
 
 #[test]
+fn an_idle_connection_may_make_one_more_request() {
+    let stage = Stage::new();
+    let server = stage.start(&[]);
+    let (mut idle, mut silent) = (server.connect(), server.connect());
+    for client in [&mut idle, &mut silent] {
+        assert_eq!(client.get("/small.txt").status, 200);
+    }
+    let before = Process::of(&stage.path("pid"));
+    let outcome = stage.order("upgrade");
+    assert!(
+        outcome.said.contains("2 connections are left"),
+        "{outcome:?}"
+    );
+    let last = idle.get("/small.txt");
+    assert_eq!(
+        (last.status, last.field("Connection")),
+        (200, Some("close"))
+    );
+    idle.expect_end();
+    // One that says nothing more is not waited for by who is told to end.
+    server.signal(Signal::TERM);
+    silent.expect_end();
+    before.wait();
+    let after = Process::of(&stage.path("pid"));
+    assert_ne!(after.pid, server.pid());
+    assert_eq!(stage.order("stop").code, Some(0));
+    drop(server);
+}
+
+#[test]
 fn a_new_program_that_hangs_is_killed() {
     let stage = Stage::new();
     let mut server = stage.start(&UNCONFINED);

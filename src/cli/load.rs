@@ -69,7 +69,16 @@ pub fn load_at(args: Vec<OsString>, place: impl Fn(&Path) -> PathBuf) -> Result<
         false => place(path),
     };
     let mut draft = Draft::default();
-    config::file::load(&path, &mut draft).map_err(|error| Failure::new(Failure::CONFIG, &error))?;
+    if let Err(error) = config::file::load(&path, &mut draft) {
+        // The server runs with what the file said before, and its pid file is where it was.
+        if line.order.is_none() {
+            return Err(Failure::new(Failure::CONFIG, &error));
+        }
+        if draft.config.service.pid_file.is_none() {
+            let message = format!("{error}\nname the server with --pid-file FILE instead");
+            return Err(Failure::new(Failure::CONFIG, &message));
+        }
+    }
     let command = parse_over(draft, args).map_err(is_usage)?;
     let has_root = |config: &Config| !config.site.root.as_os_str().is_empty();
     match &command {

@@ -101,7 +101,7 @@ impl Connection {
         if input.is_empty() {
             // When the server stops, a response may just have left that promised to go on; the
             // client may already have sent more.
-            let is_last = self.flags.has_ended || cx.is_draining;
+            let is_last = self.flags.has_ended || (cx.is_draining && !cx.keeps_idle);
             return if is_last && !self.has_output() {
                 self.flags.lingers |= cx.is_draining;
                 if !self.flags.has_ended {

@@ -97,6 +97,8 @@ pub struct Context<'a> {
     pub is_short: bool,
     /// Whether the server is about to stop, so that no connection is kept.
     pub is_draining: bool,
+    /// Whether it lets idle connections make one more request meanwhile, which is their last.
+    pub keeps_idle: bool,
 }
 
 impl<'a> Context<'a> {

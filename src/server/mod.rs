@@ -139,6 +139,7 @@ struct Core {
     no_journal: NoJournal,
     ledger: Ledger,
     is_draining: bool,
+    keeps_idle: bool,
     traffic: Traffic,
 }
 
@@ -164,6 +165,7 @@ impl Core {
             gate: is_counted.then_some(&mut self.clients as &mut dyn Gate),
             is_short: self.ledger.is_short(),
             is_draining: self.is_draining,
+            keeps_idle: self.keeps_idle,
         }
     }
 
@@ -266,6 +268,7 @@ impl Server {
             no_journal: NoJournal,
             ledger: Ledger::new(turn.buffer_bytes_max),
             is_draining: false,
+            keeps_idle: false,
             traffic: Traffic::default(),
         };
         core.set_hosts(hosts);

@@ -68,9 +68,28 @@ impl Server {
     /// Ends in good order: no new connections, idle ones end, others after their response. How long
     /// that may take is up to the deadlines of the connections.
     pub(super) fn quit(&mut self) {
-        if matches!(self.phase, Phase::Ends { .. }) {
-            return;
+        let has_faded = std::mem::take(&mut self.core.keeps_idle);
+        let is_first = !matches!(self.phase, Phase::Ends { .. });
+        if is_first {
+            self.close_doors();
         }
+        if is_first || has_faded {
+            self.drain();
+        }
+    }
+
+    /// Ends, as [`Self::quit`] does, but for idle connections: they may make one more request, for
+    /// as long as they might have been idle otherwise. Their clients have been promised that, and
+    /// would lose a request that they are about to make.
+    pub(super) fn fade(&mut self) {
+        if !matches!(self.phase, Phase::Ends { .. }) {
+            self.close_doors();
+            self.core.is_draining = true;
+            self.core.keeps_idle = true;
+        }
+    }
+
+    fn close_doors(&mut self) {
         self.abandon_heir();
         // Who has connected already is not turned away by the end of the listeners.
         self.wake_up();
@@ -85,7 +104,6 @@ impl Server {
         self.phase = Phase::Ends {
             has_deadline: false,
         };
-        self.drain();
     }
 
     /// Takes no connections until further notice. Who connects meanwhile waits in the backlog.

@@ -165,7 +165,7 @@ impl Server {
             "process {pid} serves now; {count} connections are left to process {}",
             std::process::id()
         )));
-        self.quit();
+        self.fade();
     }
 
     fn conclude_upgrade(&mut self, verdict: Verdict) {

@@ -58,6 +58,7 @@ impl Core {
             gate: None,
             is_short: false,
             is_draining: self.is_draining,
+            keeps_idle: false,
         }
     }
 }
