@@ -8,6 +8,7 @@ use crate::cli::Failure;
 use crate::config::{Config, Destination};
 use crate::log;
 use crate::plugin::permissions::{self, Trust};
+use crate::sys::append::open_append;
 use crate::sys::privileges::{self, Account};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -49,12 +50,16 @@ fn is_of_root(path: &Path) -> bool {
 /// # Errors
 /// It cannot be opened.
 pub(super) fn open_for_stderr(config: &Config) -> Result<Option<OwnedFd>, Failure> {
+    let path = of_stderr(config);
+    let open = |path: &Path| open_append(path).map_err(|error| refused(path, error));
+    path.map(open).transpose()
+}
+
+/// The file that a daemon's standard error is.
+pub(super) fn of_stderr(config: &Config) -> Option<&Path> {
     match &config.logs.error {
-        Destination::File(path) if config.service.is_daemon => {
-            let opened = privileges::open_log(path);
-            opened.map(Some).map_err(|error| refused(path, error))
-        }
-        _ => Ok(None),
+        Destination::File(path) if config.service.is_daemon => Some(path),
+        _ => None,
     }
 }
 
