@@ -22,7 +22,7 @@ mod suggest;
 pub use clients::Clients;
 pub use draft::{Draft, Unfit};
 pub use dump::dump;
-pub use host::{Host, Rules};
+pub use host::{Host, PAGE_BYTES_MAX, Rules};
 pub use logs::{AccessLog, Destination, Format, Level, Logs};
 pub use need::{Access, NEED_FORM, Need};
 pub use plugins::{

@@ -5,7 +5,7 @@
 //! with their part of the cache, and requests that have begun keep theirs.
 
 use super::{Core, Error, Server};
-use crate::config::{Config, Rules};
+use crate::config::{Config, PAGE_BYTES_MAX, Rules};
 use crate::files::{Settings, Site};
 use crate::handler::mime::Types;
 use crate::http::Status;
@@ -17,9 +17,6 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-
-/// How long an error page may be, bytes: it is kept in memory.
-pub const PAGE_BYTES_MAX: u64 = 64 * 1024;
 
 /// All hosts of a configuration, ready to be used.
 #[derive(Debug)]

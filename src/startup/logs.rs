@@ -21,18 +21,10 @@ use std::path::Path;
 /// # Errors
 /// A file cannot be made.
 pub(super) fn make(config: &Config, account: &Account) -> Result<(), Failure> {
-    let hosts = config.hosts.iter().map(|host| &host.rules);
-    let access_logs = hosts
-        .chain([&config.rules])
-        .filter_map(|rules| rules.access_log.as_ref().map(|log| &log.destination));
-    for destination in access_logs.chain([&config.logs.error]) {
-        if let Destination::File(path) = destination
-            && is_of_root(path)
-        {
-            privileges::make_log(path, account).map_err(|error| refused(path, error))?;
-        }
-    }
-    Ok(())
+    let mut paths = config.log_files().filter(|path| is_of_root(path));
+    paths.try_for_each(|path| {
+        privileges::make_log(path, account).map_err(|error| refused(path, error))
+    })
 }
 
 /// Whether only root could change the way to a file.
