@@ -1,7 +1,7 @@
 //! What a configuration can be told about the machine before anything is touched: whether the
 //! directories, files and users that it names are there.
 
-use super::{Config, Destination, PAGE_BYTES_MAX};
+use super::{Config, PAGE_BYTES_MAX};
 use crate::sys::accounts;
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,7 +33,7 @@ pub fn surroundings(config: &Config) -> Vec<String> {
     for host in hosts(config) {
         directory("root", &inside(config, host.root));
     }
-    for log in logs(config) {
+    for log in config.log_files() {
         let log = inside(config, log);
         parent(&log)
             .iter()
@@ -56,7 +56,6 @@ pub fn surroundings(config: &Config) -> Vec<String> {
 /// What of a host is on disk.
 struct OnDisk<'a> {
     root: &'a Path,
-    access: Option<&'a Destination>,
     pages: &'a [(u16, PathBuf)],
 }
 
@@ -65,19 +64,8 @@ fn hosts(config: &Config) -> impl Iterator<Item = OnDisk<'_>> {
     let all = std::iter::once((&config.site, &config.rules)).chain(others);
     all.map(|(site, rules)| OnDisk {
         root: &site.root,
-        access: rules.access_log.as_ref().map(|log| &log.destination),
         pages: &rules.error_pages,
     })
-}
-
-fn logs(config: &Config) -> impl Iterator<Item = &Path> {
-    let access = hosts(config).filter_map(|host| host.access);
-    access
-        .chain([&config.logs.error])
-        .filter_map(|log| match log {
-            Destination::File(path) => Some(&**path),
-            _ => None,
-        })
 }
 
 /// The files that are read, by the keys that name them, and whether they can be.

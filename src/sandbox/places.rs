@@ -4,7 +4,7 @@
 //! directory that it is in: the kernel's rules are about the file that was there.
 
 use super::needs::Kept;
-use crate::config::{Config, Destination, Rules};
+use crate::config::{Config, Rules};
 use crate::sys::landlock::Rights;
 use crate::sys::socket::Address;
 use std::path::{Path, PathBuf};
@@ -91,7 +91,7 @@ pub(super) fn all(config: &Config, directories: &[PathBuf], kept: &Kept) -> Vec<
             add(path, rights);
         }
     }
-    if let Destination::File(path) = &config.logs.error {
+    for path in config.log_files() {
         let (path, rights) = of_log(path);
         add(path, rights);
     }
@@ -184,11 +184,6 @@ fn of_rules(rules: &Rules) -> Vec<(PathBuf, Rights)> {
         if page.is_absolute() {
             places.push((beside(page), Rights::READ));
         }
-    }
-    if let Some(log) = &rules.access_log
-        && let Destination::File(path) = &log.destination
-    {
-        places.push(of_log(path));
     }
     places
 }
