@@ -20,15 +20,13 @@ use std::path::Path;
 /// # Errors
 /// A file cannot be made.
 pub(super) fn make(config: &Config, account: &Account) -> Result<(), Failure> {
-    let hosts = config.hosts.iter().map(|host| &host.rules);
-    let access_logs = hosts
-        .chain([&config.rules])
-        .filter_map(|rules| rules.access_log.as_ref().map(|log| &log.destination));
-    for destination in access_logs.chain([&config.logs.error]) {
+    let access = config.access_logs().into_iter();
+    let access = access.map(|log| log.destination);
+    for destination in access.chain([config.logs.error.clone()]) {
         if let Destination::File(path) = destination
-            && is_of_root(path)
+            && is_of_root(&path)
         {
-            privileges::make_log(path, account).map_err(|error| refused(path, error))?;
+            privileges::make_log(&path, account).map_err(|error| refused(&path, error))?;
         }
     }
     Ok(())
