@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         } => ExitCode::from(trial::run(&name, depth, &settings.values)),
         Command::Check { config, is_dump } => check_config(&config, is_dump),
         Command::Send { order, config } => match control::send(order, &config) {
-            Ok(text) if order == Order::Log => print(&text),
+            Ok(text) if order == Order::Log => print(text),
             Ok(text) => {
                 say(&format!("swiftd: {}", String::from_utf8_lossy(&text)));
                 ExitCode::SUCCESS
@@ -98,7 +98,7 @@ fn check_config(config: &Config, is_dump: bool) -> ExitCode {
     for line in config::memory::worst_case(config).to_string().lines() {
         text.push_str(&format!("# {line}\n"));
     }
-    print(&text)
+    print(text)
 }
 
 /// Tries a plugin: what it answers goes to standard output, everything else to standard error.

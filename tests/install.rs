@@ -138,6 +138,10 @@ fn packagers_find_everything_where_they_expect_it() {
             .iter()
             .map(|name| format!("/usr/lib/swiftd/plugins/{name}.so")),
     );
+    let documents = files(&project().join("docs"));
+    let documents = documents.iter().filter(|path| path.ends_with(".md"));
+    wanted.extend(documents.map(|path| format!("/usr/share/doc/swiftd{path}")));
+    wanted.insert("/usr/share/doc/swiftd/README.md".to_owned());
     if !project().join("packaging/man/swiftd.conf.5").exists() {
         wanted.remove("/usr/share/man/man5/swiftd.conf.5");
     }
@@ -170,7 +174,9 @@ fn files_name_the_places_where_they_are() {
     assert!(unit.contains(&start), "{unit}");
     for path in files(place.path()) {
         let text = fs::read(at(&path[1..])).unwrap();
-        let is_text = !path.ends_with(".so") && !path.contains("/sbin/") && !path.contains("/man/");
+        // Documents tell of both places.
+        let kept = ["/sbin/", "/man/"].iter().any(|part| path.contains(part));
+        let is_text = !kept && ![".so", ".md"].iter().any(|end| path.ends_with(end));
         if is_text {
             let text = String::from_utf8(text).unwrap();
             for other in [

@@ -209,6 +209,25 @@ fn a_server_in_another_network_namespace_gets_a_signal() {
 }
 
 #[test]
+fn a_number_of_somebody_else_in_the_file_has_nobody_signalled() {
+    let stage = Stage::new();
+    let server = stage.start(&[]);
+    let own = fs::read(stage.path("pid")).unwrap();
+    let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+    // As a server could that somebody has got hold of; it is locked all the same.
+    fs::write(stage.path("pid"), format!("{}\n", other.id())).unwrap();
+    for name in ["stop", "quit", "reload", "upgrade"] {
+        expect(&stage.order(name), 1, "is not the server");
+    }
+    assert_eq!(other.try_wait().unwrap(), None);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    fs::write(stage.path("pid"), own).unwrap();
+    expect(&stage.order("stop"), 0, "has ended");
+    assert!(server.wait().0.success());
+}
+
+#[test]
 fn an_answer_of_somebody_else_is_not_believed() {
     let stage = Stage::new();
     // A process with a pid file of its own, at whose name this one listens.

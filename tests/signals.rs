@@ -15,7 +15,7 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use tempfile::TempDir;
 
 struct Site {
@@ -177,36 +177,74 @@ fn sigwinch_lets_a_server_without_a_terminal_rest() {
     }
 }
 
+/// Runs a command line in a terminal, and returns it with what there is to read of the terminal.
+fn in_terminal(line: &str) -> (Child, ChildStdout) {
+    let mut command = Command::new("script");
+    command.args(["-q", "-e", "-c", line, "/dev/null"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut script = command.spawn().unwrap();
+    let terminal = script.stdout.take().unwrap();
+    (script, terminal)
+}
+
 #[test]
 fn sigwinch_means_nothing_where_there_is_a_terminal() {
     let site = Site::new();
     let socket = site.directory.path().join("socket");
+    let log = site.directory.path().join("log");
     let line = format!(
-        "exec {} {} -l unix:{} --pid-file {}",
+        "{} {} -l unix:{} --pid-file {}",
         program().get_program().display(),
         site.root().display(),
         socket.display(),
         site.pid_file().display()
     );
-    let mut command = Command::new("script");
-    command.args(["-q", "-e", "-c", &line, "/dev/null"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut script = command.spawn().unwrap();
-    let mut terminal = script.stdout.take().unwrap();
-    let mut said = Vec::new();
-    while !String::from_utf8_lossy(&said).contains("serving") {
-        let mut bytes = [0; 256];
-        let count = terminal.read(&mut bytes).unwrap();
-        assert!(count > 0, "{}", String::from_utf8_lossy(&said));
-        said.extend_from_slice(&bytes[..count]);
+    // One that still controls the process is one, too.
+    let redirected = format!(
+        "tail -F {0} 2>/dev/null & {line} </dev/null >{0} 2>&1; kill $!",
+        log.display()
+    );
+    for line in [&format!("exec {line}"), &redirected] {
+        let (mut script, mut terminal) = in_terminal(line);
+        let mut said = Vec::new();
+        while !String::from_utf8_lossy(&said).contains("serving") {
+            let mut bytes = [0; 256];
+            let count = terminal.read(&mut bytes).unwrap();
+            assert!(count > 0, "{}", String::from_utf8_lossy(&said));
+            said.extend_from_slice(&bytes[..count]);
+        }
+        let process = Process::of(&site.pid_file());
+        let mut kept = Client::connect_unix(&socket);
+        kept.get("/small.txt");
+        process.signal(Signal::WINCH);
+        assert_eq!(order("reopen", &site.pid_file()).code, Some(0));
+        assert_eq!(kept.get("/small.txt").status, 200);
+        assert_eq!(Client::connect_unix(&socket).get("/small.txt").status, 200);
+        assert_eq!(order("stop", &site.pid_file()).code, Some(0));
+        assert!(script.wait().unwrap().success());
     }
-    let process = Process::of(&site.pid_file());
-    let mut kept = Client::connect_unix(&socket);
-    kept.get("/small.txt");
-    process.signal(Signal::WINCH);
-    assert_eq!(order("reopen", &site.pid_file()).code, Some(0));
-    assert_eq!(kept.get("/small.txt").status, 200);
-    assert_eq!(Client::connect_unix(&socket).get("/small.txt").status, 200);
-    assert_eq!(order("stop", &site.pid_file()).code, Some(0));
-    assert!(script.wait().unwrap().success());
+}
+
+#[test]
+fn a_daemon_rests_that_was_started_from_a_terminal() {
+    let site = Site::new();
+    let socket = site.directory.path().join("socket");
+    for option in ["", "--supervise"] {
+        let line = format!(
+            "exec {} {} -l unix:{} --pid-file {} --idle-timeout 3600 --daemon {option}",
+            program().get_program().display(),
+            site.root().display(),
+            socket.display(),
+            site.pid_file().display()
+        );
+        let (mut script, _terminal) = in_terminal(&line);
+        assert!(script.wait().unwrap().success());
+        let process = Process::of(&site.pid_file());
+        let mut idle = Client::connect_unix(&socket);
+        idle.get("/small.txt");
+        process.signal(Signal::WINCH);
+        idle.expect_end();
+        assert_eq!(order("stop", &site.pid_file()).code, Some(0));
+        process.wait();
+    }
 }

@@ -8,16 +8,19 @@ mod server;
 
 use orders::{Outcome, Process, order, pid_in};
 use rustix::process::Signal;
-use server::{Client, Server, copy_program, pattern};
+use server::{Client, PATIENCE, Server, copy_program, pattern};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 use tempfile::TempDir;
 
 /// Some of the programs here are scripts, which a server that has locked itself in may not start.
@@ -249,7 +252,9 @@ fn a_new_program_that_hangs_is_killed() {
         stage.path("hanging").display()
     ));
     server.signal(Signal::USR2);
+    let start = Instant::now();
     while !fs::read_to_string(stage.path("hanging")).is_ok_and(|text| text.ends_with('\n')) {
+        assert!(start.elapsed() < PATIENCE, "the new program does not start");
         thread::yield_now();
     }
     // One at a time; this one hears what comes of the first.
@@ -265,6 +270,99 @@ fn a_new_program_that_hangs_is_killed() {
     assert!(!fs::exists(format!("/proc/{hanging}")).unwrap());
     assert_eq!(server.get("/small.txt").status, 200);
     server.finish_with_log(1);
+}
+
+#[test]
+fn a_server_that_is_told_to_end_leaves_no_new_program_behind() {
+    for end in ["stop", "quit"] {
+        let stage = Stage::new();
+        let mut server = stage.start(&UNCONFINED);
+        stage.replace(&format!(
+            "#!/bin/sh\necho $$ > {}\nexec sleep 1000\n",
+            stage.path("starting").display()
+        ));
+        server.signal(Signal::USR2);
+        while !fs::read_to_string(stage.path("starting")).is_ok_and(|text| text.ends_with('\n')) {
+            thread::yield_now();
+        }
+        let starting = Process::of(&stage.path("starting"));
+        assert_eq!(stage.order(end).code, Some(0));
+        starting.wait();
+        expect_line(&mut server, "not upgraded");
+        assert!(server.wait().0.success());
+        assert!(!stage.path("pid").exists());
+    }
+}
+
+#[test]
+fn whoever_takes_over_from_a_dropped_server_is_as_closed() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("whoever_takes_over_from_a_dropped_server_is_as_closed: skipped, it needs root");
+        return;
+    }
+    let stage = Stage::new();
+    for path in [stage.directory.path(), &stage.program] {
+        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let server = stage.start(&["--user", "65534:65534"]);
+    // Who may not be looked into belongs to root in /proc.
+    let owner = |process: &Process| {
+        fs::metadata(format!("/proc/{}/fd", process.pid))
+            .unwrap()
+            .uid()
+    };
+    let mut before = Process::of(&stage.path("pid"));
+    assert_eq!(owner(&before), 0);
+    for _ in 0..2 {
+        let outcome = stage.order("upgrade");
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let after = Process::of(&stage.path("pid"));
+        assert_eq!(owner(&after), 0);
+        before.wait();
+        before = after;
+    }
+    assert_eq!(stage.order("stop").code, Some(0));
+    assert!(server.wait().0.success());
+}
+
+#[test]
+fn the_service_manager_hears_of_no_end_and_from_the_new_one() {
+    let stage = Stage::new();
+    let name = format!("swiftd-upgrade-test-{}", std::process::id());
+    let abstract_name = UnixAddress::from_abstract_name(&name).unwrap();
+    let path = stage.path("notify");
+    for (manager, socket) in [
+        (UnixDatagram::bind_addr(&abstract_name), format!("@{name}")),
+        (UnixDatagram::bind(&path), path.display().to_string()),
+    ] {
+        let manager = manager.unwrap();
+        manager.set_read_timeout(Some(server::PATIENCE)).unwrap();
+        let hear = || {
+            let mut bytes = [0; 1024];
+            let count = manager.recv(&mut bytes).expect("something is told");
+            String::from_utf8(bytes[..count].to_vec()).unwrap()
+        };
+        let mut command = Command::new(&stage.program);
+        command.current_dir(stage.directory.path());
+        command.args(["www", "--port", "0", "--pid-file", "pid"]);
+        let server = Server::spawn({
+            command.env("NOTIFY_SOCKET", socket);
+            command
+        });
+        let old = Process::of(&stage.path("pid"));
+        assert_eq!(hear(), format!("READY=1\nMAINPID={}", old.pid));
+        assert_eq!(stage.order("upgrade").code, Some(0));
+        let new = Process::of(&stage.path("pid"));
+        // From both of them, and whoever is first is heard first.
+        let mut told = [hear(), hear()];
+        told.sort();
+        let main = format!("MAINPID={}", new.pid);
+        assert_eq!(told, [main.clone(), format!("READY=1\n{main}")]);
+        old.wait();
+        assert_eq!(stage.order("quit").code, Some(0));
+        assert_eq!(hear(), "STOPPING=1");
+        assert!(server.wait().0.success());
+    }
 }
 
 #[test]

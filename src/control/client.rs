@@ -2,7 +2,7 @@
 //!
 //! The number in a pid file is worth nothing by itself: the process may have died and the number be
 //! another's. So the file must be locked, the process is held by a descriptor before anything is
-//! sent, and the socket must be that process's own.
+//! sent, it must have the file open, and the socket must be its own.
 
 use super::{FAILED, OK, socket_name};
 use crate::config::{Config, Order};
@@ -57,9 +57,15 @@ fn find(path: &Path) -> Result<Held, String> {
             "the pid file {shown} is stale: the server that wrote it has ended"
         ));
     };
-    Held::open(pid).map_err(|error| {
+    let held = Held::open(pid).map_err(|error| {
         format!("process {pid} of {shown} cannot be reached: {error}; is it in another container?")
-    })
+    })?;
+    if pid_file::is_held_by(path, pid) == Some(false) {
+        return Err(format!(
+            "process {pid} of {shown} is not the server, which does not have that file open; nothing was sent"
+        ));
+    }
+    Ok(held)
 }
 
 fn signal(server: &Held, signal: Signal) -> Result<(), String> {

@@ -19,10 +19,15 @@ const PATIENCE_MS: u64 = 5_000;
 /// An order is a word.
 const ORDER_BYTES_MAX: usize = 64;
 
+/// How many are refused in one turn of the loop: anybody may connect, as fast as it can.
+const REFUSALS_MAX: usize = 8;
+
 /// Where orders are taken.
 #[derive(Debug)]
 pub struct Desk {
     listener: OwnedFd,
+    /// There may be more who wait, and nobody will say so again.
+    has_more: bool,
     clients: [Option<Client>; CLIENTS_MAX],
 }
 
@@ -57,14 +62,17 @@ impl Desk {
     pub fn open() -> io::Result<Self> {
         Ok(Self {
             listener: local::listen_at(&socket_name(std::process::id()))?,
+            has_more: false,
             clients: Default::default(),
         })
     }
 
     /// Takes a client that waits: its index, and its socket for the poll. `None` if there is none.
-    /// One that may not give orders, or finds no place, is told so and forgotten.
+    /// One that may not give orders, or finds no place, is told so and forgotten; after some of them
+    /// the rest waits until [`Self::expire`] says.
     pub fn accept(&mut self, now: u64) -> Option<(usize, BorrowedFd<'_>)> {
-        loop {
+        self.has_more = false;
+        for _ in 0..REFUSALS_MAX {
             let socket = local::accept(self.listener.as_fd())?;
             let is_trusted = local::peer(&socket)
                 .is_ok_and(|peer| peer.uid == 0 || peer.uid == local::own_user());
@@ -87,6 +95,8 @@ impl Desk {
             let text = format!("{FAILED}{refusal}\n");
             let _ = socket::transmit(socket.as_fd(), text.as_bytes(), false);
         }
+        self.has_more = true;
+        None
     }
 
     /// Something has become possible with a client's socket.
@@ -210,7 +220,7 @@ impl Desk {
 
     /// Forgets those who are too slow; returns when to look again.
     pub fn expire(&mut self, now: u64) -> Option<u64> {
-        let mut next = None;
+        let mut next = self.has_more.then_some(now + 1);
         for place in &mut self.clients {
             let until = match place.as_ref().map(|client| &client.state) {
                 Some(State::Speaks { until, .. } | State::Listens { until, .. }) => *until,
@@ -238,6 +248,41 @@ fn receive(client: &Client) -> io::Result<Received> {
         match socket::receive(client.socket.as_fd(), &mut [0; ORDER_BYTES_MAX])? {
             Received::Bytes(_) => {}
             other => return Ok(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    #[test]
+    fn a_crowd_is_refused_a_few_at_a_time() {
+        let mut desk = Desk::open().unwrap();
+        let name = socket_name(std::process::id());
+        let connect = || local::connect_to(&name, Duration::from_secs(60)).unwrap();
+        let _speakers: Vec<UnixStream> = (0..CLIENTS_MAX).map(|_| connect()).collect();
+        let mut crowd: Vec<UnixStream> = (0..REFUSALS_MAX + 2).map(|_| connect()).collect();
+        for wanted in 0..CLIENTS_MAX {
+            assert_eq!(desk.accept(0).map(|(index, _)| index), Some(wanted));
+        }
+        assert!(desk.accept(0).is_none());
+        assert_eq!(desk.expire(10), Some(11));
+        let rest = crowd.split_off(REFUSALS_MAX);
+        assert!(rest.iter().all(|last| {
+            last.set_nonblocking(true).unwrap();
+            let read = { last }.read(&mut [0]);
+            read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        }));
+        assert!(desk.accept(0).is_none());
+        assert_eq!(desk.expire(10), Some(PATIENCE_MS));
+        for mut refused in crowd.into_iter().chain(rest) {
+            let mut text = String::new();
+            refused.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "failed too many orders at a time\n");
         }
     }
 }

@@ -6,15 +6,18 @@ use super::config;
 use super::prepare;
 use crate::config::{Config, Need, PluginSettings};
 use crate::sandbox::{self, Declared, State};
+use crate::sys::notify::Notifier;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Locks the process in, but for what the configuration and the listed plugins need: to be called
 /// when the last privilege has been given up, before the first thread and the first plugin.
 ///
+/// A program that takes over tells `notifier`'s manager anew, so that one stays in reach.
+///
 /// # Errors
 /// A part of the sandbox is required and not to be had.
-pub fn lock_in(config: &Config) -> Result<&'static State, sandbox::Error> {
+pub fn lock_in(config: &Config, notifier: &Notifier) -> Result<&'static State, sandbox::Error> {
     let listed = listed(&config.plugins);
     let none = BTreeMap::new();
     let values = |name| config.plugins.values.get(name).unwrap_or(&none);
@@ -25,7 +28,8 @@ pub fn lock_in(config: &Config) -> Result<&'static State, sandbox::Error> {
     });
     let declared: Vec<_> = declared.collect();
     let directories = listed.iter().filter_map(|plugin| plugin.directory.clone());
-    sandbox::enter(config, &directories.collect::<Vec<_>>(), &declared)
+    let directories: Vec<_> = directories.collect();
+    sandbox::enter(config, &directories, &declared, notifier.is_abstract())
 }
 
 /// What one plugin of the list needs.

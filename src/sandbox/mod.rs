@@ -55,7 +55,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// Locks the process in: to be called when the last privilege has been given up, before the first
-/// thread and the first plugin. `directories` are those of plugins, `declared` what they need.
+/// thread and the first plugin. `directories` are those of plugins, `declared` what they need. With `keeps_abstract`
+/// sockets without a file stay in reach.
 ///
 /// # Errors
 /// A part is required and not to be had.
@@ -63,6 +64,7 @@ pub fn enter(
     config: &Config,
     directories: &[PathBuf],
     declared: &[Declared<'_>],
+    keeps_abstract: bool,
 ) -> Result<&'static State, Error> {
     let settings = &config.service.sandbox;
     let roots = places::roots(config);
@@ -80,7 +82,7 @@ pub fn enter(
     }
     if settings.landlock != Mode::Off {
         let places = places::all(config, directories, &state.kept);
-        (state.landlock, state.grants) = confine(&places, &state.kept);
+        (state.landlock, state.grants) = confine(&places, &state.kept, keeps_abstract);
         demand("landlock", settings.landlock, &state.landlock)?;
     }
     // Last: it may forbid what the other one is made with.
@@ -99,17 +101,15 @@ fn demand(name: &'static str, mode: Mode, part: &Part) -> Result<(), Error> {
 }
 
 /// Landlock.
-fn confine(places: &[Place], kept: &Kept) -> (Part, Vec<Grant>) {
+fn confine(places: &[Place], kept: &Kept, keeps_abstract: bool) -> (Part, Vec<Grant>) {
     let missing = |error: &io::Error| (Part::Missing(reason(error)), Vec::new());
     let abi = match landlock::abi() {
         Ok(abi) => abi,
         Err(error) => return missing(&error),
     };
-    // The service manager's may be one of those that have no file.
-    let is_notified = std::env::var("NOTIFY_SOCKET").is_ok_and(|path| path.starts_with('@'));
     let others = Others {
         connecting: !kept.has_network(),
-        abstract_sockets: !is_notified && !kept.has_network(),
+        abstract_sockets: !keeps_abstract && !kept.has_network(),
     };
     let mut grants = Vec::new();
     let outcome = Ruleset::new(abi, others).and_then(|ruleset| {

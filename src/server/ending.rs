@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 impl Drop for Server {
     /// Connections that are cut off are told to the plugins.
     fn drop(&mut self) {
+        self.abandon_heir();
         for index in self.slots.indices() {
             if let Some(slot) = self.slots.get_mut(index) {
                 let id = slot.id(index);

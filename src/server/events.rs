@@ -64,8 +64,9 @@ impl Server {
                 Reply::Loaded { id, result } => self.handle_loaded(id, result),
                 Reply::Appended { id, result } => {
                     if let Err(error) = &result {
-                        self.log
-                            .error(format_args!("cannot keep a request body: {error}"));
+                        self.log.error(format_args!(
+                            "cannot keep a request body in temp-dir: {error}"
+                        ));
                     }
                     if let Some(slot) = self.slots.find_mut(id) {
                         let cx = &mut self.core.context(id, &slot.socket);
@@ -103,7 +104,7 @@ impl Server {
                 self.is_paused = false;
             }
             special::STOP => self.is_stopped = true,
-            special::DESK => self.tend_desk(),
+            special::DESK => self.handle_desk(key::DESK),
             special::SUCCESSOR => self.handle_heir_late(),
             special::WATCHDOG => self.give_sign_of_life(),
             slot if slot >= inner::FIRST_SLOT => self.handle_inner_deadline(slot),

@@ -246,9 +246,9 @@ impl Server {
             .attach(&poll, keys)
             .map_err(system("cannot watch what plugins wait for"))?;
         let doors = open_doors(listeners, &listen, &poll)?;
-        let worker = disk
-            .start(temporary)
-            .map_err(system("cannot start the disk thread"))?;
+        let worker = disk.start(temporary).map_err(system(
+            "cannot start the disk thread, which needs /dev/null",
+        ))?;
         let now = clock::monotonic_ms();
         let log = Log::new(Arc::clone(&disk), logs, now, clock::unix_secs())
             .map_err(system("cannot start the thread of the logs"))?;
@@ -293,7 +293,7 @@ impl Server {
             reloading,
             desk: None,
             upgrading: Upgrading::default(),
-            has_terminal: process::has_terminal(),
+            has_terminal: false,
             is_stopped: false,
             service: Service::default(),
         };
@@ -333,6 +333,8 @@ impl Server {
     /// # Errors
     /// The kernel refuses to wait, which it does only if this program is wrong.
     pub fn run(mut self) -> io::Result<()> {
+        // Not before: a daemon lets go of it as late as it can.
+        self.has_terminal = process::has_terminal();
         while !self.is_stopped {
             self.turn()?;
         }

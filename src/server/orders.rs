@@ -38,8 +38,8 @@ impl Server {
         self.tend_desk();
     }
 
-    /// Forgets who is too slow.
-    pub(super) fn tend_desk(&mut self) {
+    /// Forgets who is too slow, and comes back for whoever is left.
+    fn tend_desk(&mut self) {
         if let Some(desk) = &mut self.desk
             && let Some(due) = desk.expire(self.core.now)
         {

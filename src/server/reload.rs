@@ -123,8 +123,10 @@ impl Server {
             Ok(prepared) => prepared,
         };
         self.reloading.preparation = None;
-        // Whatever came of it. Under a supervisor it is that one's number that is passed on.
-        self.service.notifier.ready(std::process::id());
+        // Whatever came of it, unless it has been told that all is over. Under a supervisor it is that one's number that is passed on.
+        if !matches!(self.phase, Phase::Ends { .. }) {
+            self.service.notifier.ready(std::process::id());
+        }
         let verdict = prepared.and_then(|prepared| self.commit(prepared));
         self.conclude_reload(verdict);
         if self.reloading.is_asked_again {
@@ -279,6 +281,9 @@ fn postpone(config: &mut Config, current: &Config, keeps_doors: bool) -> Vec<&'s
     config.plugins.values = values;
     if keeps_doors {
         keep("listen", &mut config.listen, &current.listen, list);
+        // The supervisor kills a worker that takes longer than it was told at its start.
+        let (turn, old) = (&mut config.turn, &current.turn);
+        keep("drain", &mut turn.drain_timeout, &old.drain_timeout, list);
     }
     postponed
 }
@@ -394,11 +399,13 @@ mod tests {
     }
 
     #[test]
-    fn listeners_of_somebody_else_are_kept() {
+    fn what_a_supervisor_has_as_well_is_kept() {
         let current = Config::new(PathBuf::from("/a"));
         let mut config = current.clone();
         config.listen.clear();
-        assert_eq!(postpone(&mut config, &current, true), ["listen"]);
+        config.turn.drain_timeout *= 2;
+        assert_eq!(postpone(&mut config, &current, true), ["listen", "drain"]);
         assert_eq!(config.listen, current.listen);
+        assert_eq!(config.turn.drain_timeout, current.turn.drain_timeout);
     }
 }

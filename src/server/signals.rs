@@ -71,6 +71,7 @@ impl Server {
         if matches!(self.phase, Phase::Ends { .. }) {
             return;
         }
+        self.abandon_heir();
         // Who has connected already is not turned away by the end of the listeners.
         self.wake_up();
         for _ in 0..STOP_ACCEPTS_MAX {

@@ -11,6 +11,8 @@ use super::{Server, key, special};
 use crate::config::{Level, Order};
 use crate::supervisor::NO_UPGRADE;
 use crate::sys::heir::{Answer, Estate, Heir, Heritage, Program};
+use crate::sys::notify::Notifier;
+use crate::sys::privileges;
 use crate::sys::socket::{Address, Listener};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -63,6 +65,7 @@ impl Server {
         }
         let estate = Estate {
             pid_file: self.service.pid_file.as_ref().map(AsFd::as_fd),
+            is_dropped: privileges::is_dropped(),
             listeners: self
                 .doors
                 .iter()
@@ -123,6 +126,15 @@ impl Server {
         }
     }
 
+    /// The end of this server is that of a new program that is not ready, or it would serve when
+    /// everybody has been told that nobody does.
+    pub(super) fn abandon_heir(&mut self) {
+        if self.upgrading.heir.is_some() {
+            self.disinherit();
+            self.conclude_upgrade(Err("the server is ending".into()));
+        }
+    }
+
     /// Ends the new program, and takes back what it may have changed.
     fn disinherit(&mut self) {
         if let Some((mut heir, timer)) = self.upgrading.heir.take() {
@@ -140,6 +152,8 @@ impl Server {
     /// Leaves everything to the new program.
     fn give_way(&mut self, pid: u32) {
         self.service.notifier.main_pid(pid);
+        // The end of this process is not the end of the service, and the new one tells the rest.
+        self.service.notifier = Notifier::default();
         if let Some(file) = &mut self.service.pid_file {
             file.leave();
         }

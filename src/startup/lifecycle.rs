@@ -3,7 +3,7 @@
 
 use super::{Ground, notice};
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, PluginSettings, Turn};
 use crate::control::Desk;
 use crate::server::{Heirloom, Source};
 use crate::sys::heir::{Program, Report};
@@ -46,10 +46,19 @@ pub(super) fn source(ground: Ground) -> Source {
 /// A worker that follows upon another serves what a reload may have changed meanwhile.
 pub(super) fn renew(config: Config, source: &Source) -> Config {
     match source() {
+        // The supervisor has bound the listeners, stays, and waits for as long as it was told.
         Ok(fresh) => Config {
-            // The supervisor has bound them.
             listen: config.listen,
             service: config.service,
+            turn: Turn {
+                drain_timeout: config.turn.drain_timeout,
+                ..fresh.turn
+            },
+            plugins: PluginSettings {
+                is_supervised: config.plugins.is_supervised,
+                hang: config.plugins.hang,
+                ..fresh.plugins
+            },
             ..fresh
         },
         Err(faults) => {
@@ -59,5 +68,32 @@ pub(super) fn renew(config: Config, source: &Source) -> Config {
             ));
             config
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_worker_that_follows_takes_what_is_not_its_supervisors() {
+        let mut first = Config::new("/first".into());
+        first.plugins.is_supervised = true;
+        first.turn.drain_timeout = Duration::from_secs(3);
+        let source: Source = Arc::new(|| {
+            let mut fresh = Config::new("/fresh".into());
+            fresh.listen.clear();
+            fresh.turn.drain_timeout = Duration::from_secs(300);
+            fresh.turn.connections_max = 7;
+            Ok(fresh)
+        });
+        let renewed = renew(first.clone(), &source);
+        assert_eq!(renewed.site.root.to_str(), Some("/fresh"));
+        assert_eq!(renewed.turn.connections_max, 7);
+        assert_eq!(renewed.listen, first.listen);
+        assert_eq!(renewed.turn.drain_timeout, first.turn.drain_timeout);
+        // Otherwise it would give way to a new program, or listen by itself.
+        assert!(renewed.plugins.is_supervised);
     }
 }

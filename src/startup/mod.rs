@@ -56,6 +56,12 @@ pub const RUN_TIME: u8 = 1;
 #[must_use]
 pub fn serve(mut config: Config) -> u8 {
     let heritage = Heritage::take();
+    if let Some(heritage) = &heritage
+        && heritage.is_dropped
+        && let Err(error) = privileges::stay_dropped()
+    {
+        return fail(&failure(format_args!("cannot give up privileges: {error}")));
+    }
     // One that cannot be found now cannot be started later, which is soon enough to complain.
     let program = Program::current().ok();
     let inherited = match activation::take() {
@@ -304,7 +310,7 @@ fn work(
     let is_quiet = config.service.is_quiet;
     let is_root = privileges::effective_user() == 0 && config.service.user.is_none();
     // The last privilege is gone; threads and plugins come now.
-    let sandbox = needs::lock_in(&config).map_err(server::Error::Sandbox)?;
+    let sandbox = needs::lock_in(&config, &worker.notifier).map_err(server::Error::Sandbox)?;
     let plugins = plugins(&config, worker.left_out, worker.is_first)?;
     let mut server = Server::start_with(worker.listeners, config, plugins, Some(worker.signals))?;
     if worker.is_first {

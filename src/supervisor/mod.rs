@@ -115,7 +115,7 @@ const STOP_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Why a supervisor does not hand over to a new program: it is what has to stay while workers come
 /// and go, and who started it waits for its end.
-pub const NO_UPGRADE: &str = "not upgraded: the server runs under --supervise; restart it instead";
+pub const NO_UPGRADE: &str = "the server runs under --supervise; restart it instead";
 
 /// When a fork is tried again that failed.
 const FORK_PAUSE_MS: u64 = 1_000;
@@ -238,7 +238,7 @@ impl Supervisor {
             Signal::Interrupt => Some(STOP_AT_ONCE),
             // The connections have deadlines, and that of a download may be far away.
             Signal::Quit => None,
-            Signal::User2 => return log(format_args!("{NO_UPGRADE}")),
+            Signal::User2 => return log(format_args!("not upgraded: {NO_UPGRADE}")),
             Signal::HangUp | Signal::User1 | Signal::WindowChange => {
                 if let Some(worker) = running {
                     worker.child.signal(signal);

@@ -20,8 +20,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-/// The variable: `PARENT PIPE PID_FILE LISTENER=WORD...`, where the pid file may be `-`.
+/// The variable: `PARENT PIPE PID_FILE RIGHTS LISTENER=WORD...`, where the pid file may be `-`, and
+/// the rights are `dropped` or `-`.
 const VARIABLE: &str = "SWIFTD_HERITAGE";
+
+const DROPPED: &str = "dropped";
 
 /// What a heir says, bytes; what is more is not read.
 const ANSWER_BYTES_MAX: usize = 4096;
@@ -82,6 +85,8 @@ fn resolve(name: &Path, directory: &Path, search: &std::ffi::OsStr) -> Option<Pa
 pub struct Estate<'a> {
     /// The pid file, with its lock.
     pub pid_file: Option<BorrowedFd<'a>>,
+    /// Root has started this process, which then became somebody else.
+    pub is_dropped: bool,
     /// The listeners, each with a word without spaces that tells them apart.
     pub listeners: Vec<(BorrowedFd<'a>, String)>,
     /// What else is to be in its environment.
@@ -123,6 +128,7 @@ impl Heir {
             std::process::id().to_string(),
             number(writer.as_fd()),
             estate.pid_file.map_or("-".into(), number),
+            if estate.is_dropped { DROPPED } else { "-" }.into(),
         ];
         let listeners = estate.listeners.iter();
         words.extend(listeners.map(|(listener, word)| format!("{}={word}", number(*listener))));
@@ -202,6 +208,8 @@ impl AsFd for Heir {
 pub struct Heritage {
     /// The pid file, with its lock.
     pub pid_file: Option<OwnedFd>,
+    /// Root has started the other process, which then became somebody else.
+    pub is_dropped: bool,
     /// The listeners, each with its word.
     pub listeners: Vec<(OwnedFd, String)>,
     /// Whom to tell.
@@ -242,12 +250,14 @@ impl Heritage {
         let descriptor = |word: &str| inherited(word.parse().ok()?);
         let report = Report(descriptor(words.next()?)?.into());
         let pid_file = descriptor(words.next()?);
+        let is_dropped = words.next()? == DROPPED;
         let listener = |word: &str| {
             let (number, word) = word.split_once('=')?;
             Some((descriptor(number)?, word.to_owned()))
         };
         Some(Self {
             pid_file,
+            is_dropped,
             listeners: words.filter_map(listener).collect(),
             report,
         })
@@ -285,15 +295,16 @@ mod tests {
         let number = file.as_raw_fd();
         let estate = Estate {
             pid_file: Some(file.as_fd()),
+            is_dropped: true,
             listeners: vec![(file.as_fd(), "a:1".into())],
             variables: vec![("WORD", "x y".into())],
         };
         let script = "set -- $SWIFTD_HERITAGE; \
-            echo \"failed $((PPID == $1)) $3 $4 $WORD $(readlink /proc/$$/fd/$3)\" >&$2";
+            echo \"failed $((PPID == $1)) $3 $4 $5 $WORD $(readlink /proc/$$/fd/$3)\" >&$2";
         // dash redirects to one digit only.
         let script = script.replace(">&$2", "> /proc/$$/fd/$2");
         let said = answer(&mut heir(&script, estate));
-        let wanted = format!("1 {number} {number}=a:1 x y /etc/passwd");
+        let wanted = format!("1 {number} dropped {number}=a:1 x y /etc/passwd");
         assert_eq!(said, Answer::Failed(wanted));
         // Only the child's copies were to stay open across exec.
         let flags = rustix::io::fcntl_getfd(&file).unwrap();

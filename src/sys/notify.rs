@@ -127,6 +127,14 @@ impl Notifier {
         &self.variables
     }
 
+    /// Whether whom a program that takes over is to tell has a socket that is in no file system.
+    #[must_use]
+    pub fn is_abstract(&self) -> bool {
+        let mut variables = self.variables.iter();
+        variables
+            .any(|(name, value)| *name == "NOTIFY_SOCKET" && value.as_bytes().starts_with(b"@"))
+    }
+
     /// Passes on what a worker has told, as far as that is its to tell. `main` is this process.
     pub fn pass_on(&self, told: &[u8], main: u32) {
         let told = String::from_utf8_lossy(told);

@@ -180,6 +180,20 @@ pub fn running(path: &Path) -> io::Result<Option<u32>> {
     }
 }
 
+/// Whether a process has the file at `path` open, as every server has its own; `None` if that is not to
+/// be told, because the process is somebody else's or there is no /proc. A server that plugins
+/// have got hold of can write any number into its file, and so must not choose whom root signals.
+#[must_use]
+pub fn is_held_by(path: &Path, process: u32) -> Option<bool> {
+    let meta = std::fs::metadata(path).ok()?;
+    let own = (meta.dev(), meta.ino());
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).ok()?;
+    let mut open = open
+        .flatten()
+        .filter_map(|entry| std::fs::metadata(entry.path()).ok());
+    Some(open.any(|meta| (meta.dev(), meta.ino()) == own))
+}
+
 /// Opens it without following a link that somebody may have put there, and without waiting for a
 /// pipe.
 fn open(path: &Path) -> Result<File, Error> {
@@ -248,6 +262,10 @@ mod tests {
         let refusal = PidFile::create(&path).unwrap_err();
         assert_eq!(refusal.to_string(), "already running as process 42");
         assert_eq!(running(&path).unwrap(), Some(42));
+        let own = std::process::id();
+        assert_eq!(is_held_by(&path, own), Some(true));
+        assert_eq!(is_held_by(Path::new("/etc/passwd"), own), Some(false));
+        assert_eq!(is_held_by(&path, u32::MAX), None);
         drop(first);
         assert!(!path.exists());
     }

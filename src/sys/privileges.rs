@@ -40,6 +40,23 @@ pub fn is_of_root() -> bool {
     IS_DROPPED.load(Ordering::Relaxed) || geteuid().is_root()
 }
 
+/// For a program that takes over from one that root has started and that became somebody else: no
+/// one of the same user can look into it either, which exec(2) has changed.
+///
+/// # Errors
+/// See prctl(2).
+pub fn stay_dropped() -> io::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    IS_DROPPED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Whether root has started this process, which then became somebody else.
+#[must_use]
+pub fn is_dropped() -> bool {
+    IS_DROPPED.load(Ordering::Relaxed)
+}
+
 /// Whether this process is in a group.
 #[must_use]
 pub fn is_in(group: u32) -> bool {

@@ -111,8 +111,16 @@ pub fn has_terminal() -> bool {
     std::io::stdin().is_terminal()
         || std::io::stdout().is_terminal()
         || std::io::stderr().is_terminal()
-        // It opens only for a process that has one (tty(4)).
-        || std::fs::File::open("/dev/tty").is_ok()
+        || has_controlling_terminal()
+}
+
+/// Asked of /proc, because a sandbox may not leave /dev/tty.
+fn has_controlling_terminal() -> bool {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is a name in parentheses, in which anything may be; tty_nr is the seventh.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let terminal = fields.split_ascii_whitespace().nth(4);
+    terminal.is_some_and(|number| number != "0")
 }
 
 /// Another process, held so that its number cannot come to mean one more.

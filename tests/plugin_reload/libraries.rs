@@ -113,7 +113,7 @@ fn a_value_that_changes_reloads_its_plugin_alone() {
     // A configuration that is wrong changes nothing.
     fs::write(&config, "[plugin.b]\ntext = \n").unwrap();
     stage.hang_up();
-    let why = stage.rejection();
+    let why = stage.until("configuration not reloaded");
     assert!(why.contains("swiftd.toml:2"), "{why}");
     assert_eq!(stage.get("/b/text").1, "3");
     stage.finish();
