@@ -72,9 +72,10 @@ const PROGRAMS: &[&str] = &[
 
 /// The roots of all hosts.
 pub(super) fn roots(config: &Config) -> Vec<PathBuf> {
-    let hosts = config.hosts.iter().map(|host| &host.site.root);
-    let roots = std::iter::once(&config.site.root).chain(hosts);
-    roots.map(|root| absolute(root)).collect()
+    config
+        .sites()
+        .map(|(site, _)| absolute(&site.root))
+        .collect()
 }
 
 /// All places, of the configuration and of what is kept beside it. Those that are not there are
@@ -85,8 +86,7 @@ pub(super) fn all(config: &Config, directories: &[PathBuf], kept: &Kept) -> Vec<
     for root in roots(config) {
         add(root, Rights::READ);
     }
-    let hosts = config.hosts.iter().map(|host| &host.rules);
-    for rules in std::iter::once(&config.rules).chain(hosts) {
+    for (_, rules) in config.sites() {
         for (path, rights) in of_rules(rules) {
             add(path, rights);
         }
