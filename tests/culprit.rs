@@ -61,6 +61,7 @@ fn perform(part: &str, file: &str) -> ExitCode {
     };
     setrlimit(Resource::Core, no_core).unwrap();
     let settings = Settings {
+        log: None,
         plugin_hang: (part == "hang").then_some(Duration::from_millis(100)),
         drain_timeout: Duration::from_secs(3600),
         sign_of_life: None,

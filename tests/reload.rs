@@ -265,6 +265,55 @@ fn bounds_of_clients_and_the_kind_of_a_listener_change() {
 }
 
 #[test]
+fn what_the_sandbox_keeps_out_is_refused_with_that_reason() {
+    let stage = Stage::new();
+    let outside = TempDir::new().unwrap();
+    let path = |name: &str| outside.path().join(name);
+    fs::create_dir(path("www")).unwrap();
+    fs::write(path("404.html"), "gone").unwrap();
+    let own = format!("temp-dir = {:?}\n", stage.path("www"));
+    let server = stage.start(&own);
+    if swiftd::sys::landlock::abi().is_err() {
+        eprintln!("skipped: this kernel has no Landlock");
+        return server.finish(0);
+    }
+    // The directory of the configuration may be read, and not be written.
+    let beside = stage.path("beside.sock");
+    for (text, said) in [
+        (format!("root = {:?}\n{own}", path("www")), "cannot serve "),
+        (
+            format!("{own}[error-pages]\n404 = {:?}", path("404.html")),
+            "cannot use the error page ",
+        ),
+        (
+            format!("{own}[log]\naccess = {:?}", path("log")),
+            "cannot open the log ",
+        ),
+        (
+            format!("{own}[log]\naccess = {:?}", stage.path("log")),
+            "cannot open the log ",
+        ),
+        (
+            format!(
+                "listen = [\"127.0.0.1:0\", {:?}]\n{own}",
+                format!("unix:{}", beside.display())
+            ),
+            "cannot listen on unix:",
+        ),
+    ] {
+        let outside = "outside of what the sandbox of this process allows";
+        stage.refuse(&text, &[said, outside]);
+        let outcome = order("upgrade", &stage.path("pid"));
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        for said in [said, "sandbox of this process"] {
+            assert!(outcome.said.contains(said), "{outcome:?}");
+        }
+    }
+    assert_eq!(server.get("/small.txt").status, 200);
+    server.finish_with_log(1);
+}
+
+#[test]
 fn listeners_come_and_go_and_those_that_stay_are_not_touched() {
     let stage = Stage::new();
     let (first, second) = (free(), free());

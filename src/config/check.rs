@@ -1,7 +1,7 @@
 //! What a configuration can be told about the machine before anything is touched: whether the
 //! directories, files and users that it names are there.
 
-use super::{Config, Destination, PAGE_BYTES_MAX};
+use super::{Config, PAGE_BYTES_MAX};
 use crate::sys::accounts;
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,10 +30,10 @@ pub fn surroundings(config: &Config) -> Vec<String> {
         .for_each(|path| directory("the directory of pid-file", path));
     // And after that.
     directory("temp-dir", &inside(config, &config.temporary));
-    for host in hosts(config) {
-        directory("root", &inside(config, host.root));
+    for (site, _) in config.sites() {
+        directory("root", &inside(config, &site.root));
     }
-    for log in logs(config) {
+    for log in config.log_files() {
         let log = inside(config, log);
         parent(&log)
             .iter()
@@ -53,33 +53,6 @@ pub fn surroundings(config: &Config) -> Vec<String> {
     missing.into_iter().collect()
 }
 
-/// What of a host is on disk.
-struct OnDisk<'a> {
-    root: &'a Path,
-    access: Option<&'a Destination>,
-    pages: &'a [(u16, PathBuf)],
-}
-
-fn hosts(config: &Config) -> impl Iterator<Item = OnDisk<'_>> {
-    let others = config.hosts.iter().map(|host| (&host.site, &host.rules));
-    let all = std::iter::once((&config.site, &config.rules)).chain(others);
-    all.map(|(site, rules)| OnDisk {
-        root: &site.root,
-        access: rules.access_log.as_ref().map(|log| &log.destination),
-        pages: &rules.error_pages,
-    })
-}
-
-fn logs(config: &Config) -> impl Iterator<Item = &Path> {
-    let access = hosts(config).filter_map(|host| host.access);
-    access
-        .chain([&config.logs.error])
-        .filter_map(|log| match log {
-            Destination::File(path) => Some(&**path),
-            _ => None,
-        })
-}
-
 /// The files that are read, by the keys that name them, and whether they can be.
 fn files(config: &Config) -> Vec<(String, PathBuf, Result<(), String>)> {
     let mut files = Vec::new();
@@ -89,11 +62,11 @@ fn files(config: &Config) -> Vec<(String, PathBuf, Result<(), String>)> {
         let found = fs::metadata(&path).map_err(|error| in_words(&error));
         files.push(("plugins".to_owned(), path, found.map(|_| ())));
     }
-    for host in hosts(config) {
-        for (status, page) in host.pages {
+    for (site, rules) in config.sites() {
+        for (status, page) in &rules.error_pages {
             let (path, hint) = match page.is_absolute() {
                 true => (inside(config, page), BENEATH),
-                false => (inside(config, host.root).join(page), ""),
+                false => (inside(config, &site.root).join(page), ""),
             };
             let found = page_at(&path, hint);
             files.push((format!("error-pages.{status}"), path, found));

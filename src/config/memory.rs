@@ -127,9 +127,8 @@ fn logs(config: &Config) -> u64 {
 /// Pages of errors are read when the configuration is, so they are as long as they are now; while
 /// it is replaced, those of the old one are there as well.
 fn pages(config: &Config) -> u64 {
-    let others = config.hosts.iter().map(|host| (&host.site, &host.rules));
-    let hosts = std::iter::once((&config.site, &config.rules)).chain(others);
-    let paths: BTreeSet<_> = hosts
+    let paths: BTreeSet<_> = config
+        .sites()
         .flat_map(|(site, rules)| {
             let pages = rules.error_pages.iter();
             pages.map(|(_, page)| site.root.join(page))

@@ -6,7 +6,7 @@
 
 use super::Error;
 use crate::config::Destination;
-use crate::sys::append::{append, open_append};
+use crate::sys::append::{append, follow, open_append};
 use crate::sys::process;
 use crate::sys::syslog::{self, Syslog};
 use std::io;
@@ -75,7 +75,11 @@ impl Sink {
     /// Opens a file again at its path; the old one stays if that fails.
     fn reopen(&mut self) -> Result<(), Error> {
         if let Self::File { path, file } = self {
-            *file = open_append(path).map_err(|error| Error::new(path, error))?;
+            let new = open_append(path).map_err(|error| Error::new(path, error))?;
+            // A daemon's standard error is its log; if it stays the old file, that is no loss to
+            // this one.
+            let _ = follow(file.as_fd(), new.as_fd());
+            *file = new;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::elf::{self, Findings, Machine, Problem, Stage};
 use super::identity::Identity;
 use super::permissions::{self, Trust};
 use crate::config::Need;
-use crate::sandbox::{self, is_declared_path};
+use crate::sandbox::{self, Wish, is_declared_path};
 use crate::sys::memfd;
 use crate::text;
 use std::fmt;
@@ -246,7 +246,7 @@ pub fn open_trusted(path: &Path) -> Result<(File, Vec<String>), Refusal> {
     let at = |error: &io::Error| match error.kind() {
         io::ErrorKind::NotFound => Refusal::new(format_args!("{shown}: there is no such file")),
         _ => {
-            let hint = sandbox::explain(error, path).unwrap_or_default();
+            let hint = sandbox::explain(error, path, Wish::Read).unwrap_or_default();
             Refusal::new(format_args!("{shown}: cannot open it: {error}{hint}"))
         }
     };

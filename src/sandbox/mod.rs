@@ -18,7 +18,7 @@ pub use needs::{Declared, is_declared_path};
 pub use state::{Part, State};
 
 use crate::config::{Config, Mode};
-use crate::sys::landlock::{self, Others, Ruleset};
+use crate::sys::landlock::{self, Others, Rights, Ruleset};
 use crate::sys::{process, seccomp};
 use needs::Kept;
 use places::{Grant, Place};
@@ -159,19 +159,43 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
+/// What was to be done with a path that is refused.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To read it.
+    Read,
+    /// To write it, or to make it, as a log is.
+    Write,
+    /// To listen there.
+    Listen,
+}
+
+impl Wish {
+    fn rights(self) -> Rights {
+        match self {
+            Self::Read => Rights::READ,
+            Self::Write => Rights::WRITE.and(Rights::MAKE_FILES),
+            Self::Listen => Rights::MAKE_SOCKETS,
+        }
+    }
+}
+
 /// What to add to an error that the sandbox may be the reason of, behind a semicolon; `None` if it
 /// is not.
 #[must_use]
-pub fn explain(error: &io::Error, path: &Path) -> Option<String> {
+pub fn explain(error: &io::Error, path: &Path, wish: Wish) -> Option<String> {
     let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     let state = state().filter(|_| is_denied(error))?;
     // Nothing of this keeps anybody from looking a name up.
     if path.canonicalize().is_err_and(|error| is_denied(&error)) {
         return None;
     }
-    let is_outside = matches!(state.landlock, Part::InForce(_)) && !state.is_named(path);
+    let is_outside =
+        matches!(state.landlock, Part::InForce(_)) && !state.covers(path, wish.rights());
     is_outside.then(|| {
-        "; it is outside of what the sandbox of this process allows: restart swiftd, or name a directory above it in [sandbox] allow"
-            .to_owned()
+        let word = if wish == Wish::Read { "read" } else { "write" };
+        format!(
+            "; it is outside of what the sandbox of this process allows: restart swiftd, or name a directory above it in [sandbox] allow (\"{word}:/DIRECTORY\")"
+        )
     })
 }

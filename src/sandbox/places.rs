@@ -4,7 +4,7 @@
 //! directory that it is in: the kernel's rules are about the file that was there.
 
 use super::needs::Kept;
-use crate::config::{Config, Destination, Rules};
+use crate::config::{Config, Rules};
 use crate::sys::landlock::Rights;
 use crate::sys::socket::Address;
 use std::path::{Path, PathBuf};
@@ -72,9 +72,10 @@ const PROGRAMS: &[&str] = &[
 
 /// The roots of all hosts.
 pub(super) fn roots(config: &Config) -> Vec<PathBuf> {
-    let hosts = config.hosts.iter().map(|host| &host.site.root);
-    let roots = std::iter::once(&config.site.root).chain(hosts);
-    roots.map(|root| absolute(root)).collect()
+    config
+        .sites()
+        .map(|(site, _)| absolute(&site.root))
+        .collect()
 }
 
 /// All places, of the configuration and of what is kept beside it. Those that are not there are
@@ -85,13 +86,12 @@ pub(super) fn all(config: &Config, directories: &[PathBuf], kept: &Kept) -> Vec<
     for root in roots(config) {
         add(root, Rights::READ);
     }
-    let hosts = config.hosts.iter().map(|host| &host.rules);
-    for rules in std::iter::once(&config.rules).chain(hosts) {
+    for (_, rules) in config.sites() {
         for (path, rights) in of_rules(rules) {
             add(path, rights);
         }
     }
-    if let Destination::File(path) = &config.logs.error {
+    for path in config.log_files() {
         let (path, rights) = of_log(path);
         add(path, rights);
     }
@@ -184,11 +184,6 @@ fn of_rules(rules: &Rules) -> Vec<(PathBuf, Rights)> {
         if page.is_absolute() {
             places.push((beside(page), Rights::READ));
         }
-    }
-    if let Some(log) = &rules.access_log
-        && let Destination::File(path) = &log.destination
-    {
-        places.push(of_log(path));
     }
     places
 }

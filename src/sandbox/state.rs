@@ -58,12 +58,8 @@ impl State {
         }
     }
 
-    /// Whether a path was named for reading, or is beneath what was.
-    pub(super) fn is_named(&self, path: &Path) -> bool {
-        self.covers(path, Rights::READ) || self.covers(path, Rights::WRITE)
-    }
-
-    fn covers(&self, path: &Path, wanted: Rights) -> bool {
+    /// Whether so much is allowed of a path, or was before its file has gone.
+    pub(super) fn covers(&self, path: &Path, wanted: Rights) -> bool {
         // Names can be looked up everywhere; what is not there yet is where its directory is.
         let real = path.canonicalize().or_else(|_| {
             let path = std::path::absolute(path)?;

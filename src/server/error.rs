@@ -2,7 +2,7 @@
 
 use super::hosts::PageFault;
 use crate::log;
-use crate::sandbox;
+use crate::sandbox::{self, Wish};
 use crate::sys::socket::Address;
 use std::fmt;
 use std::io;
@@ -38,7 +38,7 @@ impl fmt::Display for Error {
         match self {
             Self::Root(path, error) => {
                 write!(f, "cannot serve {}: {error}", path.display())?;
-                if let Some(hint) = sandbox::explain(error, path) {
+                if let Some(hint) = sandbox::explain(error, path, Wish::Read) {
                     return f.write_str(&hint);
                 }
                 match error.kind() {
@@ -58,7 +58,13 @@ impl fmt::Display for Error {
                 "cannot listen on {address} while this server listens on {other}; take {other} away with one reload and add {address} with the next, or restart"
             ),
             Self::Page(path, fault) => {
-                write!(f, "cannot use the error page {}: {fault}", path.display())
+                write!(f, "cannot use the error page {}: {fault}", path.display())?;
+                match fault {
+                    PageFault::Unreadable(error) => {
+                        f.write_str(&sandbox::explain(error, path, Wish::Read).unwrap_or_default())
+                    }
+                    _ => Ok(()),
+                }
             }
             Self::HostTwice(name) => {
                 write!(

@@ -10,7 +10,7 @@ use super::signals::Phase;
 use super::{Error, Server, fit_descriptors, hosts};
 use crate::config::{Config, Level, Listen, Order};
 use crate::log;
-use crate::sandbox;
+use crate::sandbox::{self, Wish};
 use crate::sys::socket::Address;
 use crate::sys::threads;
 use std::fmt::{self, Debug};
@@ -202,8 +202,18 @@ fn in_words(error: Error) -> String {
         Error::Listen(Address::Tcp(_), cause) if cause.kind() == ErrorKind::PermissionDenied => {
             format!("{error}, which this process does not have any more; restart the server for it")
         }
-        Error::Listen(Address::Unix(path), cause) => match sandbox::explain(cause, path) {
-            Some(hint) => format!("{error}{hint}"),
+        Error::Listen(Address::Unix(path), cause) => {
+            match sandbox::explain(cause, path, Wish::Listen) {
+                Some(hint) => format!("cannot listen on unix:{}: {cause}{hint}", path.display()),
+                None => error.to_string(),
+            }
+        }
+        Error::Log(log) => match sandbox::explain(log.cause(), log.path(), Wish::Write) {
+            Some(hint) => format!(
+                "cannot open the log {}: {}{hint}",
+                log.path().display(),
+                log.cause()
+            ),
             None => error.to_string(),
         },
         _ => error.to_string(),

@@ -9,6 +9,7 @@ use super::reload::Verdict;
 use super::signals::Phase;
 use super::{Server, key, special};
 use crate::config::{Level, Order};
+use crate::sandbox;
 use crate::supervisor::NO_UPGRADE;
 use crate::sys::heir::{Answer, Estate, Heir, Heritage, Program};
 use crate::sys::notify::Notifier;
@@ -104,7 +105,8 @@ impl Server {
             Answer::None => {}
             Answer::Failed(why) => {
                 self.disinherit();
-                self.conclude_upgrade(Err(format!("the new program: {why}")));
+                let hint = confined(&why).unwrap_or_default();
+                self.conclude_upgrade(Err(format!("the new program: {why}{hint}")));
             }
             Answer::Ready(pid) => {
                 if let Some((_, timer)) = self.upgrading.heir.take() {
@@ -179,6 +181,15 @@ impl Server {
         }
         self.conclude_order(Order::Upgrade, &verdict);
     }
+}
+
+/// What to add to what a new program could not do: it does not know that it began in a sandbox.
+fn confined(why: &str) -> Option<&'static str> {
+    let is_confined = matches!(sandbox::state()?.landlock, sandbox::Part::InForce(_));
+    let is_denied = why.contains("Permission denied") && !why.contains("sandbox");
+    (is_confined && is_denied).then_some(
+        "; it has no more rights than the sandbox of this process: for a new directory restart swiftd",
+    )
 }
 
 /// What a door is called in the list of what is inherited: as it was asked for, since the port that

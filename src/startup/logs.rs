@@ -8,6 +8,7 @@ use crate::cli::Failure;
 use crate::config::{Config, Destination};
 use crate::log;
 use crate::plugin::permissions::{self, Trust};
+use crate::sys::append::open_append;
 use crate::sys::privileges::{self, Account};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,18 +21,10 @@ use std::path::Path;
 /// # Errors
 /// A file cannot be made.
 pub(super) fn make(config: &Config, account: &Account) -> Result<(), Failure> {
-    let hosts = config.hosts.iter().map(|host| &host.rules);
-    let access_logs = hosts
-        .chain([&config.rules])
-        .filter_map(|rules| rules.access_log.as_ref().map(|log| &log.destination));
-    for destination in access_logs.chain([&config.logs.error]) {
-        if let Destination::File(path) = destination
-            && is_of_root(path)
-        {
-            privileges::make_log(path, account).map_err(|error| refused(path, error))?;
-        }
-    }
-    Ok(())
+    let mut paths = config.log_files().filter(|path| is_of_root(path));
+    paths.try_for_each(|path| {
+        privileges::make_log(path, account).map_err(|error| refused(path, error))
+    })
 }
 
 /// Whether only root could change the way to a file.
@@ -49,12 +42,16 @@ fn is_of_root(path: &Path) -> bool {
 /// # Errors
 /// It cannot be opened.
 pub(super) fn open_for_stderr(config: &Config) -> Result<Option<OwnedFd>, Failure> {
+    let path = of_stderr(config);
+    let open = |path: &Path| open_append(path).map_err(|error| refused(path, error));
+    path.map(open).transpose()
+}
+
+/// The file that a daemon's standard error is.
+pub(super) fn of_stderr(config: &Config) -> Option<&Path> {
     match &config.logs.error {
-        Destination::File(path) if config.service.is_daemon => {
-            let opened = privileges::open_log(path);
-            opened.map(Some).map_err(|error| refused(path, error))
-        }
-        _ => Ok(None),
+        Destination::File(path) if config.service.is_daemon => Some(path),
+        _ => None,
     }
 }
 

@@ -276,6 +276,7 @@ fn supervise(
     let settings = supervisor::Settings {
         plugin_hang: config.plugins.hang,
         drain_timeout: config.turn.drain_timeout,
+        log: logs::of_stderr(config).map(Into::into),
         sign_of_life: notifier.period(),
     };
     let main = std::process::id();

@@ -8,6 +8,7 @@
 
 mod policy;
 
+use crate::sys::append::catch_up;
 use crate::sys::clock;
 use crate::sys::crash::{self, Culprit, FileIdentity};
 use crate::sys::notify::{Hearing, Notifier};
@@ -18,6 +19,7 @@ use crate::sys::supervise::{Child, End, Side, Watch, fork};
 use policy::{Cause, Decision, HangWatch, PLUGIN_DEATHS_MAX, Policy, WINDOW};
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A plugin that a worker does without, because it has ended too many workers.
@@ -37,6 +39,8 @@ pub struct Settings {
     pub plugin_hang: Option<Duration>,
     /// How long the worker may take to stop in good order.
     pub drain_timeout: Duration,
+    /// The log that is standard error, if it is a file: it may be rotated.
+    pub log: Option<PathBuf>,
     /// How often the worker is to give a sign of life, for whoever supervises the supervisor.
     pub sign_of_life: Option<Duration>,
 }
@@ -198,7 +202,7 @@ impl Supervisor {
             Err(error) if !self.has_served => Err(error),
             Err(error) => {
                 self.start_at = now + FORK_PAUSE_MS;
-                log(format_args!("cannot start a worker: {error}"));
+                self.log(format_args!("cannot start a worker: {error}"));
                 Ok(Start::Later)
             }
         }
@@ -216,6 +220,15 @@ impl Supervisor {
             left_out: self.policy.left_out().to_vec(),
             is_first: !self.has_served,
         }
+    }
+
+    /// Writes a line to the log. Nobody who does not read it holds the supervisor.
+    fn log(&self, line: fmt::Arguments<'_>) {
+        if let Some(path) = &self.settings.log {
+            // If it cannot be opened anew, the old one has the line.
+            let _ = catch_up(path);
+        }
+        print_error(format!("swiftd: {line}\n").as_bytes());
     }
 
     /// How long there is nothing to do; `None` until something happens.
@@ -238,7 +251,7 @@ impl Supervisor {
             Signal::Interrupt => Some(STOP_AT_ONCE),
             // The connections have deadlines, and that of a download may be far away.
             Signal::Quit => None,
-            Signal::User2 => return log(format_args!("not upgraded: {NO_UPGRADE}")),
+            Signal::User2 => return self.log(format_args!("not upgraded: {NO_UPGRADE}")),
             Signal::HangUp | Signal::User1 | Signal::WindowChange => {
                 if let Some(worker) = running {
                     worker.child.signal(signal);
@@ -278,11 +291,11 @@ impl Supervisor {
             culprit: culprit.as_ref(),
         };
         if self.is_stopping {
-            log(format_args!("{obituary}"));
+            self.log(format_args!("{obituary}"));
             return Some(1);
         }
         let decision = self.policy.on_death(culprit.as_ref(), now);
-        log(format_args!("{obituary}; {decision}"));
+        self.log(format_args!("{obituary}; {decision}"));
         self.start_at = now + decision.pause.as_millis() as u64;
         None
     }
@@ -355,9 +368,4 @@ impl fmt::Display for Decision {
             ),
         }
     }
-}
-
-/// Writes a line to the log. Nobody who does not read it holds the supervisor.
-fn log(line: fmt::Arguments<'_>) {
-    print_error(format!("swiftd: {line}\n").as_bytes());
 }

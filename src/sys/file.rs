@@ -6,8 +6,8 @@
 
 use super::beneath;
 use rustix::fs::{
-    Advice, AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fadvise, fstat, fstatfs,
-    open, openat2, statx,
+    Access, Advice, AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, access, fadvise,
+    fstat, fstatfs, open, openat2, statx,
 };
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::io::{self, IoSliceMut};
@@ -174,13 +174,15 @@ impl Root {
     pub fn open(path: &Path, features: Features) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = open(path, flags, Mode::empty())?;
-        // O_PATH does not ask whether we may search it; this does.
-        open(
-            path,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .or_else(|_| open(path.join("."), flags, Mode::empty()))?;
+        // O_PATH asks neither a sandbox whether we may open what is in it, nor whether we may search
+        // it; this does. To be searched is enough, unless it is not its mode that keeps us out.
+        let readable = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if let Err(errno) = open(path, readable, Mode::empty()) {
+            if access(path, Access::READ_OK).is_ok() {
+                return Err(errno.into());
+            }
+            open(path.join("."), flags, Mode::empty())?;
+        }
         let features = features.probed(directory.as_fd());
         let Meta { device, inode, .. } = meta(directory.as_fd())?;
         Ok(Self {

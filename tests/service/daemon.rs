@@ -1,6 +1,6 @@
 //! Going into the background.
 
-use super::server::{Client, program};
+use super::server::{Client, PATIENCE, program};
 use super::{Process, grounds, is_root, said, status};
 use rustix::process::Signal;
 use std::fs;
@@ -169,4 +169,57 @@ fn its_log_is_made_by_root_for_the_user_and_is_its_standard_error() {
     let stderr = format!("/proc/{}/fd/2", process.pid);
     assert_eq!(fs::read_link(stderr).unwrap(), log);
     process.stop();
+}
+
+#[test]
+fn its_standard_error_goes_with_its_log() {
+    let (grounds, root) = grounds();
+    let grounds = grounds.path().canonicalize().unwrap();
+    let path = |name: &str| grounds.join(name);
+    let config = path("swiftd.conf");
+    fs::write(&config, format!("[log]\nerror = {:?}\n", path("error.log"))).unwrap();
+    let file = path("swiftd.pid");
+    for options in [&[][..], &["--supervise"]] {
+        let options = [&["--config", config.to_str().unwrap()], options].concat();
+        let said = said(&daemon(&root, 0, &file, &options).output().unwrap(), 0);
+        let process = Process::of(&file);
+        let stderr_of =
+            |process: &Process| fs::read_link(format!("/proc/{}/fd/2", process.pid)).unwrap();
+        fs::rename(path("error.log"), path("old.log")).unwrap();
+        let mut order = program();
+        order.args(["-s", "reopen", "--pid-file"]).arg(&file);
+        assert!(order.status().unwrap().success());
+        let serving = if options.contains(&"--supervise") {
+            let worker = process.child();
+            until(|| stderr_of(&worker) == path("error.log"));
+            worker.signal(Signal::KILL);
+            worker.wait();
+            // It is the supervisor who tells, and the next worker has what it has.
+            until(|| {
+                fs::read_to_string(path("error.log"))
+                    .unwrap()
+                    .contains("worker restarted")
+            });
+            let text = fs::read_to_string(path("error.log")).unwrap();
+            assert!(text.contains("SIGKILL"), "{text}");
+            process.child()
+        } else {
+            Process::new(process.pid)
+        };
+        until(|| stderr_of(&serving) == path("error.log"));
+        assert_eq!(
+            Client::connect(address(&said)).get("/small.txt").status,
+            200
+        );
+        process.stop();
+    }
+}
+
+/// Waits for what another process does.
+fn until(is_so: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "it does not come");
+        std::thread::yield_now();
+    }
 }
