@@ -331,7 +331,7 @@ fn the_limit_of_descriptors_is_raised_as_far_as_may_be() {
         assert_eq!(server.notices, [""; 0]);
     } else {
         assert_eq!(soft, 300);
-        let wanted = "swiftd: notice: at most 161 connections at the same time instead of 16384: the limit of open files is too low";
+        let wanted = "swiftd: notice: at most 159 connections at the same time instead of 16384: the limit of open files is too low";
         assert!(
             server.notices.concat().starts_with(wanted),
             "{:?}",
