@@ -87,8 +87,8 @@ pub enum Reply {
     RootChecked {
         /// Which one.
         site: Arc<Site>,
-        /// The one at its path, if that names another directory now.
-        replacement: Option<Arc<Site>>,
+        /// The one at its path, if that names another directory now, or why it cannot be opened.
+        replacement: io::Result<Option<Arc<Site>>>,
     },
     /// A piece of a file is in memory, or cannot be read.
     Loaded {
@@ -323,7 +323,7 @@ fn perform(job: Job, temporary: &Path, null: &OwnedFd) -> Option<Reply> {
     match job {
         Job::Find { place, key } => Some(perform_find(place, key)),
         Job::CheckRoot(site) => {
-            let replacement = site.replacement().map(Arc::new);
+            let replacement = site.replacement().map(|site| site.map(Arc::new));
             Some(Reply::RootChecked { site, replacement })
         }
         Job::Log(batch) => batch.perform().map(Reply::Logged),

@@ -400,3 +400,41 @@ fn forget(command: &mut Command, part: &str) {
     // SAFETY: it makes two system calls on memory of its own.
     unsafe { command.pre_exec(install) };
 }
+
+#[test]
+fn another_root_that_cannot_be_reached_leaves_the_one_before_and_a_line() {
+    if !is_whole() {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::create_dir(path("bodies")).unwrap();
+    let release = |text: &str| {
+        fs::create_dir(path("site")).unwrap();
+        fs::write(path("site/version.txt"), text).unwrap();
+    };
+    release("one");
+    let bodies = path("bodies");
+    let options = ["--temp-dir", bodies.to_str().unwrap(), "--cache-trust", "1"];
+    let mut server = Server::start(&path("site"), &options);
+    assert_eq!(server.get("/version.txt").body, b"one");
+    fs::rename(path("site"), path("before")).unwrap();
+    release("two");
+    // The root is looked at once a second, by whoever asks then.
+    let asker = server.address();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut client = server::Client::connect(asker);
+                assert_eq!(client.get("/version.txt").body, b"one");
+            }
+        });
+        let line = server.next_line().unwrap();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(line.contains("another directory is at"), "{line}");
+        assert!(line.contains("[sandbox] allow"), "{line}");
+    });
+    // Once is enough.
+    assert_eq!(server.finish_with_log(0).len(), 1);
+}

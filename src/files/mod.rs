@@ -504,7 +504,8 @@ mod tests {
         std::fs::rename(&root, directory.path().join("older")).unwrap();
         std::fs::create_dir(&root).unwrap();
         let seen = Arc::clone(&store.sites[&1].root.site);
-        store.handle_root_checked(&seen, &seen.replacement().map(Arc::new));
+        let replacement = seen.replacement().unwrap().map(Arc::new);
+        store.handle_root_checked(&seen, &replacement);
         assert_eq!(store.install([site(&root, "i")])[0].site, 1);
     }
 }

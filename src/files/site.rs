@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a site is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Site {
     root_path: Box<[u8]>,
     settings: Settings,
     types: Types,
+    /// That another directory is at its path and cannot be opened has been told.
+    is_refusal_told: AtomicBool,
 }
 
 /// What a path stands for, in all codings that were looked for.
@@ -184,6 +187,7 @@ impl Site {
             root_path,
             types: Types::new(&settings.mime),
             settings,
+            is_refusal_told: AtomicBool::new(false),
         })
     }
 
@@ -221,12 +225,18 @@ impl Site {
     }
 
     /// The site that is at the root's path now, if it is not this one.
-    #[must_use]
-    pub fn replacement(&self) -> Option<Self> {
+    ///
+    /// # Errors
+    /// There is another one, and it cannot be opened; told once.
+    pub fn replacement(&self) -> io::Result<Option<Self>> {
         match self.root.is_at(&self.settings.root) {
-            Ok(false) => Self::open(self.settings.clone()).ok(),
+            Ok(false) => match Self::open(self.settings.clone()) {
+                Ok(site) => Ok(Some(site)),
+                Err(_) if self.is_refusal_told.swap(true, Ordering::Relaxed) => Ok(None),
+                Err(error) => Err(error),
+            },
             // While there is none, the old one is better than nothing.
-            Ok(true) | Err(_) => None,
+            Ok(true) | Err(_) => Ok(None),
         }
     }
 

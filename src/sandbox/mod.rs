@@ -180,6 +180,17 @@ impl Wish {
     }
 }
 
+/// What to add to an error about a directory that has taken the place of one that was named: the
+/// kernel knows those that are allowed by what they were, and not by their paths.
+#[must_use]
+pub fn explain_replaced(error: &io::Error) -> &'static str {
+    let is_locked = state().is_some_and(|state| matches!(state.landlock, Part::InForce(_)));
+    if error.kind() != io::ErrorKind::PermissionDenied || !is_locked {
+        return "";
+    }
+    "; the sandbox allows the directory that was there before: for directories that are exchanged, name the one above them in [sandbox] allow (\"read:/DIRECTORY\")"
+}
+
 /// What to add to an error that the sandbox may be the reason of, behind a semicolon; `None` if it
 /// is not.
 #[must_use]

@@ -4,8 +4,12 @@
 use super::{Server, Share, inner, key, special};
 use crate::conn::{Id, Why};
 use crate::disk::Reply;
+use crate::sandbox;
 use crate::sys::poll::Readiness;
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 impl Server {
@@ -58,6 +62,15 @@ impl Server {
                     }
                 }
                 Reply::RootChecked { site, replacement } => {
+                    let replacement = replacement.unwrap_or_else(|error| {
+                        let path = Path::new(OsStr::from_bytes(site.root_path()));
+                        let hint = sandbox::explain_replaced(&error);
+                        self.log.error(format_args!(
+                            "another directory is at {}, but cannot be opened: {error}{hint}; the one before is still served",
+                            path.display()
+                        ));
+                        None
+                    });
                     let files = &mut self.core.handler.files;
                     files.handle_root_checked(&site, &replacement);
                 }
