@@ -1,8 +1,9 @@
 //! A helper thread that has stopped, as if its disk had: there is none to be had without a device of
 //! one's own.
 
-use crate::server::Server;
+use crate::server::{PATIENCE, Server};
 use std::fs;
+use std::time::Instant;
 
 /// A helper thread of a server, stopped as a debugger would stop it while this exists. It can be let go only by the thread that
 /// stopped it.
@@ -12,11 +13,20 @@ impl StoppedThread {
     /// Stops the thread of this name.
     pub(crate) fn new(server: &Server, name: &str) -> Self {
         let name = format!("{name}\n");
-        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-        let thread = tasks
-            .map(|task| task.unwrap().path())
-            .find(|task| fs::read_to_string(task.join("comm")).unwrap() == name)
-            .expect("the server has that thread");
+        let find = || {
+            let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+            let mut tasks = tasks.map(|task| task.unwrap().path());
+            tasks.find(|task| fs::read_to_string(task.join("comm")).is_ok_and(|own| own == name))
+        };
+        // A thread gives itself its name, when it first runs.
+        let start = Instant::now();
+        let thread = loop {
+            match find() {
+                Some(thread) => break thread,
+                None => assert!(start.elapsed() < PATIENCE, "the server has no {name}"),
+            }
+            std::thread::yield_now();
+        };
         let thread: libc::pid_t = thread
             .file_name()
             .unwrap()
