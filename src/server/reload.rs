@@ -240,11 +240,11 @@ fn prepare(
     let keeps_doors = current.plugins.is_supervised;
     let postponed = postpone(&mut config, current, keeps_doors);
     let changes = changes(&config, current);
-    let hosts = hosts::prepare(&config).map_err(in_words)?;
     if let Some(check) = checker {
-        // They look by themselves when it has been committed; then nobody waits for a verdict any more.
+        // Plugins look once more when it has been committed, but then nobody waits for a verdict.
         check(config.plugins.values.clone()).map_err(|faults| one_line(&faults))?;
     }
+    let hosts = hosts::prepare(&config).map_err(in_words)?;
     let logs = log::prepare(&config).map_err(|error| in_words(Error::Log(error)))?;
     let doors = if keeps_doors {
         plan_nothing(standing)

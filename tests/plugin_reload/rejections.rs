@@ -115,6 +115,9 @@ fn a_crashing_constructor_kills_the_child_alone_also_without_a_supervisor() {
     for _ in 0..10 {
         stage.place.install("a", 2, &["-DCRASH"]);
         stage.hang_up();
+        let why = stage.refusal();
+        assert!(why.contains("SIGSEGV"), "{why}");
+        stage.place.save(&["a"]);
         let why = stage.rejection();
         assert!(why.contains("SIGSEGV"), "{why}");
     }
