@@ -74,24 +74,24 @@ fn a_wrong_library_is_rejected_with_its_file_and_line() {
     assert_untouched(&mut stage, &[&line, "lib/b.so: "]);
 
     fs::copy(stage.place.build("c", 1, &[]), &library).unwrap();
-    stage.hang_up();
+    stage.place.save(&["a", "b"]);
     assert_untouched(&mut stage, &[&line, "it is called c, not b"]);
 
     stage.place.install("b", 1, &["-DMINOR=7"]);
-    stage.hang_up();
+    stage.place.save(&["a", "b"]);
     assert_untouched(&mut stage, &[&line, "needs ABI 1.7, server has 1.0"]);
 
     stage.place.install("b", 1, &["-DCRASH"]);
-    stage.hang_up();
+    stage.place.save(&["a", "b"]);
     assert_untouched(&mut stage, &[&line, "killed by signal 11 (SIGSEGV)"]);
 
     stage.place.install("b", 1, &["-DFAIL_INIT"]);
-    stage.hang_up();
+    stage.place.save(&["a", "b"]);
     assert_untouched(&mut stage, &["b: init failed"]);
     assert_eq!(stage.count("plugin b: v1 has no wish to begin"), 1);
 
     stage.place.install("b", 1, &["-DFAIL_DEFAULT"]);
-    stage.hang_up();
+    stage.place.save(&["a", "b"]);
     assert_untouched(&mut stage, &["b: set_default failed"]);
     assert_eq!(stage.count("plugin b: v1 does not like its values"), 1);
     // What had begun was ended: b, and version 2 of a that came before it.
