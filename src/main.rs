@@ -41,11 +41,7 @@ fn main() -> ExitCode {
                 ExitCode::from(RUN_TIME)
             }
         }
-        Command::Trial {
-            name,
-            depth,
-            settings,
-        } => ExitCode::from(trial::run(&name, depth, &settings.values)),
+        Command::Trial { name, depth } => ExitCode::from(trial::run(&name, depth)),
         Command::Check { config, is_dump } => check_config(&config, is_dump),
         Command::Send { order, config } => match control::send(order, &config) {
             Ok(text) if order == Order::Log => print(text),
@@ -79,7 +75,12 @@ fn check_config(config: &Config, is_dump: bool) -> ExitCode {
         || "the command line".to_owned(),
         |file| format!("configuration file {}", file.display()),
     );
-    let missing = config::check::surroundings(config);
+    let mut missing = config::check::surroundings(config);
+    let plugins = startup::check_plugins(config);
+    missing.extend(plugins.faults);
+    for line in &plugins.warnings {
+        say(&format!("swiftd: warning: {line}"));
+    }
     for line in &missing {
         say(&format!("swiftd: {line}"));
     }

@@ -1,6 +1,8 @@
 //! The configuration file as an operator meets it: what the program says of it, and what it makes
 //! of it.
 
+#[path = "support/plugins.rs"]
+mod plugins;
 #[path = "support/server.rs"]
 mod server;
 
@@ -465,4 +467,154 @@ fn the_command_line_wins_over_the_file() {
     );
     assert!(answer.ends_with("mine"), "{answer}");
     server.finish(0);
+}
+
+/// A ground with a plugin `t_hooks`, whose values `init` and `set_default` are what those return, and
+/// one that crashes when it is loaded.
+fn ground_with_plugins() -> Ground {
+    let ground = Ground::new(&format!("{GOOD}plugins = '@/list'\n"));
+    let options = ["-DNAME=\"t_hooks\""];
+    let library = plugins::build_with("t_hooks", ground.directory.path(), &options);
+    fs::rename(library, ground.path("other/t_hooks.so")).unwrap();
+    plugins::build("constructor_crash", &ground.path("other"));
+    ground
+}
+
+const SUCCESS: &str = "configuration file swiftd.conf: test is successful";
+const FAILURE: &str = "configuration file swiftd.conf: test failed";
+
+#[test]
+fn what_a_server_could_not_be_started_with_is_told_before_with_its_place() {
+    let ground = ground_with_plugins();
+    let cases = [
+        ("# none", &[][..], None),
+        ("t_hooks:@/other/$", &[], None),
+        (
+            "t_hooks:@/other/$",
+            &["--set", "plugin.t_hooks.init=0"],
+            None,
+        ),
+        (
+            "# one\nnope",
+            &[],
+            Some("list:2: no $ at the end: was the file cut off? write NAME:/DIR/$"),
+        ),
+        ("", &[], Some("list:1: the file is empty")),
+        (
+            "nope:@/other/$",
+            &[],
+            Some("list:1: nope: other/nope.so: there is no such file"),
+        ),
+        (
+            "t_hooks:@/other/$",
+            &["--set", "plugin.t_hooks.init=-1"],
+            Some("list:1: t_hooks: init failed (-1)"),
+        ),
+        (
+            "t_hooks:@/other/$",
+            &["--set", "plugin.t_hooks.set_default=-1"],
+            Some("list:1: t_hooks: set_default failed (-1)"),
+        ),
+        (
+            "\nconstructor_crash:@/other/$",
+            &[],
+            Some("list:2: constructor_crash: killed by signal 11 (SIGSEGV) while being loaded"),
+        ),
+        (
+            "t_hooks:@/other/$",
+            &["--require-plugin", "access"],
+            Some("list: there is no line for access, which is one of required-plugins"),
+        ),
+    ];
+    for (list, options, fault) in cases {
+        ground.write("list", list);
+        let options = [&["-t"], options].concat();
+        let Some(fault) = fault else {
+            assert_eq!(ground.said(&options, 0), [SUCCESS], "{list}");
+            continue;
+        };
+        let said = ground.said(&options, 78);
+        assert!(
+            said[0].starts_with(&format!("plugins: {fault}")),
+            "{said:?}"
+        );
+        assert_eq!(said[1..], [FAILURE]);
+        // A server says so as well; what a plugin itself says has a line of its own there.
+        let start = ground.said(&options[1..], 1);
+        let words = |line: &str| line.split(" (-1)").next().unwrap().to_owned();
+        assert_eq!(words(start.last().unwrap()), words(&said[0]));
+    }
+    fs::remove_file(ground.path("list")).unwrap();
+    assert_eq!(
+        ground.said(&["-T"], 78)[0],
+        "plugins: list: there is no such file"
+    );
+}
+
+#[test]
+fn all_plugins_that_are_not_good_are_told_and_what_can_be_borne() {
+    let ground = ground_with_plugins();
+    ground.write(
+        "list",
+        "nope:@/other/$\nt_hooks:@/other/$\nnone:builtin/$\n",
+    );
+    let bad = ["-t", "--set", "plugin.t_hooks.init=-1"];
+    let said = ground.said(&bad, 78);
+    for (line, begin) in said.iter().zip([
+        "plugins: list:1: nope: ",
+        "plugins: list:2: t_hooks: init failed (-1): init",
+        "plugins: list:3: none: this swiftd has no plugins built in",
+    ]) {
+        assert!(line.starts_with(begin), "{said:?}");
+    }
+    assert_eq!(said.len(), 4, "{said:?}");
+    // Whoever wants them not to matter is told all the same.
+    let optional = [&bad[..], &["--plugin-optional"]].concat();
+    let said = ground.said(&optional, 0);
+    assert_eq!(said.len(), 4, "{said:?}");
+    assert!(said[0].starts_with("warning: plugins: list:1: nope: "));
+    assert!(said[0].ends_with("; the server starts without them"));
+    // Where no child may load them, no code of theirs runs.
+    let unloaded = [&bad[..], &["--plugin-trial", "off"]].concat();
+    ground.write("list", "constructor_crash:@/other/$\nt_hooks:@/other/$");
+    assert_eq!(ground.said(&unloaded, 0), [SUCCESS]);
+    ground.write("list", "nope:@/other/$");
+    let said = ground.said(&["-t", "--plugin-trial", "off"], 78);
+    assert_eq!(said.len(), 2, "{said:?}");
+    let stranger = ["-t", "--set", "plugin.x.y=1"];
+    ground.write("list", "# none");
+    let said = ground.said(&stranger, 0);
+    assert_eq!(
+        said,
+        [
+            "warning: values for plugin.x, which list does not list",
+            SUCCESS
+        ]
+    );
+    ground.write("swiftd.conf", GOOD);
+    let said = ground.said(&stranger, 0);
+    assert_eq!(
+        said,
+        [
+            "warning: values for plugin.x, and no list of plugins is named",
+            SUCCESS
+        ]
+    );
+}
+
+#[test]
+fn a_plugin_is_tested_as_the_user_that_the_server_becomes() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: not root");
+    }
+    let ground = ground_with_plugins();
+    ground.write("list", "t_hooks:@/other/$");
+    let options = ["-t", "--user", "nobody"];
+    let mode = |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode));
+    mode(ground.directory.path(), 0o755).unwrap();
+    assert_eq!(ground.said(&options, 0), [SUCCESS]);
+    mode(&ground.path("other/t_hooks.so"), 0o700).unwrap();
+    let said = ground.said(&options, 78);
+    assert!(said[0].contains("list:1: t_hooks: other/t_hooks.so: cannot open it"));
 }

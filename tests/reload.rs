@@ -5,6 +5,8 @@
 
 #[path = "support/orders.rs"]
 mod orders;
+#[path = "support/plugins.rs"]
+mod plugins;
 #[path = "support/server.rs"]
 mod server;
 
@@ -688,5 +690,117 @@ fn many_reloads_under_load_lose_nothing() {
     drop(busy);
     assert!(server.descriptors() <= descriptors + 8, "{server:?}");
     assert_eq!(order("stop", &stage.path("pid")).code, Some(0));
+    assert!(server.wait().0.success());
+}
+
+/// A configuration with a list of the plugin `t_hooks`, whose value `init` is what its init returns.
+fn stage_with_a_plugin() -> (Stage, String) {
+    let stage = Stage::new();
+    let options = ["-DNAME=\"t_hooks\""];
+    plugins::build_with("t_hooks", stage.directory.path(), &options);
+    let line = format!("t_hooks:{}/$\n", stage.directory.path().display());
+    fs::write(stage.path("list"), line).unwrap();
+    let named = format!("plugins = {:?}\n", stage.path("list"));
+    (stage, named)
+}
+
+const FIELD: &str = "[[header]]\npath = \"/*\"\nset = { X-New = \"1\" }\n";
+
+#[test]
+fn what_is_wrong_with_plugins_refuses_all_of_a_configuration() {
+    let (stage, named) = stage_with_a_plugin();
+    let server = stage.start(&named);
+    let is_new = || server.get("/small.txt").field("x-new").is_some();
+    assert!(!is_new());
+    let list = stage.path("list").display().to_string();
+    let good = fs::read_to_string(&list).unwrap();
+    let changed = format!("{named}{FIELD}");
+    let bad = format!("{changed}[plugin.t_hooks]\ninit = -1\n");
+    stage.refuse(&bad, &[&list, ":1: t_hooks: init failed (-1): init"]);
+    assert!(!is_new());
+    let bad = format!("{changed}[plugin.t_hooks]\nset_default = -1\n");
+    stage.refuse(&bad, &[&list, ":1: t_hooks: set_default failed (-1)"]);
+    assert!(!is_new());
+    // The same of the list and of what it names, without a change of the values.
+    fs::write(&list, format!("{good}nope\n")).unwrap();
+    stage.refuse(&changed, &[&list, ":2: no $ at the end"]);
+    let nope = good.replace("t_hooks", "nope");
+    fs::write(&list, format!("{good}{nope}")).unwrap();
+    stage.refuse(&changed, &[&list, ":2: nope: ", "there is no such file"]);
+    assert!(!is_new());
+    fs::write(&list, &good).unwrap();
+    // The name of a value and that of a field change together.
+    let good = format!("{changed}[plugin.t_hooks]\nset_default = 0\n");
+    stage.accept(&good, "configuration reloaded: rules, plugins");
+    assert!(is_new());
+    stage.accept(&named, "configuration reloaded: rules, plugins");
+    assert!(!is_new());
+    server.signal(Signal::TERM);
+    let (status, log) = server.wait();
+    assert!(status.success());
+    let refused = |line: &&String| line.contains("configuration not reloaded");
+    assert_eq!(log.iter().filter(refused).count(), 4, "{log:#?}");
+}
+
+/// It begins once, and leaves a file that keeps any other from beginning.
+const ONCE: &str = r#"
+#include "swiftd_plugin.h"
+#include <fcntl.h>
+#include <string.h>
+static sw_rc init(const sw_host *host, sw_self *self, void **state) {
+  sw_str path = host->config(self, "mark", 4);
+  *state = NULL;
+  char name[256] = {0};
+  if (!path.p || path.n >= sizeof name) return SW_ERROR;
+  memcpy(name, path.p, path.n);
+  return open(name, O_WRONLY | O_CREAT | O_EXCL, 0600) < 0 ? SW_ERROR : SW_GO_ON;
+}
+SW_EXPORT const sw_plugin swiftd_plugin_v1 = {
+  .magic = SW_MAGIC, .size = sizeof(sw_plugin), .abi_major = 1, .name = "once", .version = "1",
+  .init = init,
+};
+"#;
+
+#[test]
+fn a_plugin_that_stays_as_it_is_is_not_begun_again_for_a_reload() {
+    let stage = Stage::new();
+    let source = stage.path("once.c");
+    fs::write(&source, ONCE).unwrap();
+    plugins::compile("cc", &source, &stage.path("once.so"), &[]);
+    let line = format!("once:{}/$\n", stage.directory.path().display());
+    fs::write(stage.path("list"), line).unwrap();
+    let named = format!("plugins = {:?}\n", stage.path("list"));
+    let told = format!("[plugin.once]\nmark = {:?}\n", stage.path("mark"));
+    stage.configure(&format!("{named}{told}"));
+    // In the sandbox it could not write.
+    let server = stage.start_with(&["--landlock", "off"]);
+    assert!(stage.path("mark").exists());
+    stage.accept(
+        &format!("{named}{FIELD}{told}"),
+        "configuration reloaded: rules",
+    );
+    assert!(server.get("/small.txt").field("x-new").is_some());
+    stage.refuse(
+        &format!("{named}{told}more = 1\n"),
+        &["list:1: once: init failed (-1)"],
+    );
+    server.signal(Signal::TERM);
+    assert!(server.wait().0.success());
+}
+
+#[test]
+fn without_trials_a_reload_runs_no_code_of_plugins() {
+    let (stage, named) = stage_with_a_plugin();
+    stage.configure(&named);
+    let server = stage.start_with(&["--plugin-trial", "off"]);
+    let list = stage.path("list");
+    let good = fs::read_to_string(&list).unwrap();
+    fs::write(&list, good.replace("t_hooks", "nope")).unwrap();
+    stage.refuse(&named, &[":1: nope: ", "there is no such file"]);
+    fs::write(&list, &good).unwrap();
+    // That it does not begin only the log tells.
+    let bad = format!("{named}[plugin.t_hooks]\ninit = -1\n");
+    stage.accept(&bad, "configuration reloaded: plugins");
+    server.signal(Signal::TERM);
     assert!(server.wait().0.success());
 }

@@ -55,8 +55,6 @@ pub enum Command {
         name: String,
         /// How far to go.
         depth: Depth,
-        /// What plugins are told.
-        settings: Box<PluginSettings>,
     },
 }
 

@@ -46,12 +46,7 @@ impl Trial {
         config: Config,
     ) -> Result<Command, Error> {
         if let Some((name, depth)) = self.child {
-            let settings = Box::new(config.plugins);
-            return Ok(Command::Trial {
-                name,
-                depth,
-                settings,
-            });
+            return Ok(Command::Trial { name, depth });
         }
         if self.checked.is_some() || self.is_begun {
             return self.check(&arguments, config);
@@ -121,7 +116,7 @@ pub(super) fn plugin_value(value: &OsStr) -> Result<PluginValue, Error> {
 
 /// How far a child goes that was started to try a library out, if this option says so.
 pub(super) fn child_of_trial(option: &str) -> Option<Depth> {
-    [Depth::Load, Depth::Unload, Depth::Begin]
+    Depth::ALL
         .into_iter()
         .find(|depth| depth.option() == option)
 }

@@ -56,12 +56,6 @@ pub fn surroundings(config: &Config) -> Vec<String> {
 /// The files that are read, by the keys that name them, and whether they can be.
 fn files(config: &Config) -> Vec<(String, PathBuf, Result<(), String>)> {
     let mut files = Vec::new();
-    let list = config.plugins.file.iter();
-    for list in list.filter(|_| !config.plugins.is_optional) {
-        let path = inside(config, list);
-        let found = fs::metadata(&path).map_err(|error| in_words(&error));
-        files.push(("plugins".to_owned(), path, found.map(|_| ())));
-    }
     for (site, rules) in config.sites() {
         for (status, page) in &rules.error_pages {
             let (path, hint) = match page.is_absolute() {

@@ -1,9 +1,11 @@
-//! `--check-plugin`: whether this server would load a file, and if not, why not.
+//! Whether this server would load a file (`--check-plugin`), or all that a list names (`-t`), and if
+//! not, why not.
 
+use super::look::{Question, Wanted};
 use super::prepare::{Looked, Prepared, Refusal, open_trusted, own_machine, prepare};
 use super::report;
-use super::trial::{Depth, lines, trial_command, verdict};
-use crate::config::{PluginValues, is_plugin_name};
+use super::trial::{Depth, hand_over, lines, trial_command, verdict};
+use crate::config::{PluginSettings, PluginValues, is_plugin_name};
 use crate::sys::child;
 use std::path::Path;
 use std::process::Command;
@@ -50,6 +52,38 @@ pub fn check(file: &Path, values: Option<&PluginValues>) -> Report {
     }
 }
 
+/// What is to be said of a list and of the plugins in it, a line each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// What keeps a server from being started with them.
+    pub faults: Vec<String>,
+    /// What does not.
+    pub warnings: Vec<String>,
+}
+
+/// Finds out whether a server could be started with the list of plugins: each of them is begun and
+/// ended in a child, with its values, unless no child is to load any.
+#[must_use]
+pub fn check_list(settings: &PluginSettings) -> Survey {
+    let Some(list) = &settings.file else {
+        let names = settings.values.keys();
+        let stranger = |name| format!("values for plugin.{name}, and no list of plugins is named");
+        return Survey {
+            faults: Vec::new(),
+            warnings: names.map(stranger).collect(),
+        };
+    };
+    let question = Question {
+        wanted: Wanted::List(super::absolute(list)),
+        settings: settings.clone(),
+        running: Vec::new(),
+        left_out: Vec::new(),
+        number: 1,
+        is_rehearsal: true,
+    };
+    question.survey(settings.values.clone())
+}
+
 fn command(
     prepared: &Prepared,
     name: &str,
@@ -59,8 +93,8 @@ fn command(
         return trial_command(prepared, name, Depth::Unload);
     };
     let mut command = trial_command(prepared, name, Depth::Begin)?;
-    for (key, value) in values.get(name).into_iter().flatten() {
-        command.arg(format!("--set=plugin.{name}.{key}={value}"));
+    if let Some(values) = values.get(name) {
+        hand_over(&mut command, values);
     }
     Ok(command)
 }

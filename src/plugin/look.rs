@@ -5,11 +5,12 @@
 //! changes nothing; its answer is a [`Plan`] or the reason why there is none.
 
 use super::builtin;
+use super::check::Survey;
 use super::config::{self, Entry};
 use super::instance::Values;
-use super::library::{self, Origin, Prepared, Refusal, prepare};
+use super::library::{self, Origin, Refusal, prepare};
 use super::prepare::open_trusted;
-use super::trial::{Depth, trial_command, verdict};
+use super::trial::{Depth, rehearsal_command, trial_command, verdict};
 use crate::config::{PluginSettings, PluginValues};
 use crate::sandbox::{self, Declared};
 use crate::supervisor::LeftOut;
@@ -27,6 +28,8 @@ pub(super) struct Question {
     pub(super) left_out: Vec<LeftOut>,
     /// The number of the generation that would follow.
     pub(super) number: u64,
+    /// Whether plugins are also begun and ended in the child that loads them.
+    pub(super) is_rehearsal: bool,
 }
 
 /// Which plugins are to run.
@@ -90,6 +93,31 @@ impl Question {
         Looked { result, warnings }
     }
 
+    /// Finds all that is wrong, rather than the first thing, with what plugins are to be told.
+    pub(super) fn survey(self, values: PluginValues) -> Survey {
+        let mut survey = Survey::default();
+        let Survey { faults, warnings } = &mut survey;
+        let mut values = values;
+        let Wanted::List(list) = &self.wanted else {
+            return survey;
+        };
+        let entries = match self.read_list(list, &values, warnings) {
+            Ok(entries) => entries,
+            Err(rejection) => {
+                faults.push(rejection.why);
+                return survey;
+            }
+        };
+        faults.extend(self.missing(list, &entries));
+        for entry in entries {
+            let own = values.remove(&entry.name).unwrap_or_default();
+            if let Err(rejection) = self.step(list, &entry, own, warnings) {
+                faults.push(rejection.why);
+            }
+        }
+        survey
+    }
+
     fn find(&self, warnings: &mut Vec<String>) -> Result<Plan, Rejection> {
         match &self.wanted {
             Wanted::List(list) => self.find_listed(list, warnings),
@@ -115,10 +143,9 @@ impl Question {
             Err(refusal) => return Err(refusal.into()),
         };
         warnings.extend(prepared.warnings.iter().cloned());
-        let prepared = Arc::new(prepared);
-        let origin = Origin::Copy(Arc::clone(&prepared));
+        let origin = Origin::Copy(Arc::new(prepared));
         check_needs(name, &origin, &values)?;
-        self.try_out(name, &prepared)?;
+        self.try_out(name, &origin, &values)?;
         let source = Source::New(origin);
         let name = name.to_owned();
         Ok(Plan {
@@ -133,15 +160,36 @@ impl Question {
     }
 
     fn find_listed(&self, path: &Path, warnings: &mut Vec<String>) -> Result<Plan, Rejection> {
+        let values = self.settings.reload_values();
+        let mut values = values.map_err(|error| Rejection::lasting(error.to_string()))?;
+        let entries = self.read_list(path, &values, warnings)?;
+        if let Some(why) = self.missing(path, &entries).next() {
+            return Err(Rejection::lasting(why));
+        }
+        let mut plan = Plan::default();
+        for entry in entries {
+            let own = values.remove(&entry.name).unwrap_or_default();
+            match self.step(path, &entry, own, warnings)? {
+                Some(step) => plan.steps.push(step),
+                None => plan.left_out.push(entry.name),
+            }
+        }
+        Ok(plan)
+    }
+
+    /// What the list says; warns of `values` for others.
+    fn read_list(
+        &self,
+        path: &Path,
+        values: &PluginValues,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<Entry>, Rejection> {
         let list = path.display();
+        let lasting = Rejection::lasting;
         let trust = |path: &Path, _opened: &Opened| {
             let (_file, found) = open_trusted(path).map_err(|refusal| refusal.to_string())?;
             warnings.extend(found);
             Ok(())
-        };
-        let lasting = |why: String| Rejection {
-            why,
-            is_passing: false,
         };
         let bytes = match config::read(path, trust) {
             Ok(Some(bytes)) => bytes,
@@ -156,27 +204,20 @@ impl Question {
             Err(error) => return Err(lasting(format!("{list}: {error}"))),
         };
         let entries = config::parse(&bytes).map_err(|error| lasting(error.describe(path)))?;
-        let mut values = self
-            .settings
-            .reload_values()
-            .map_err(|error| lasting(error.to_string()))?;
-        warn_of_strangers(path, &values, &entries, warnings);
-        for name in &self.settings.required {
-            if !entries.iter().any(|entry| entry.name == *name) {
-                return Err(lasting(format!(
-                    "{list}: there is no line for {name}, which is one of required-plugins"
-                )));
-            }
-        }
-        let mut plan = Plan::default();
-        for entry in entries {
-            let own = values.remove(&entry.name).unwrap_or_default();
-            match self.step(path, &entry, own, warnings)? {
-                Some(step) => plan.steps.push(step),
-                None => plan.left_out.push(entry.name),
-            }
-        }
-        Ok(plan)
+        warn_of_strangers(path, values, &entries, warnings);
+        Ok(entries)
+    }
+
+    /// What the list lacks.
+    fn missing(&self, list: &Path, entries: &[Entry]) -> impl Iterator<Item = String> {
+        let required = self.settings.required.iter();
+        let is_listed = |name: &str| entries.iter().any(|entry| entry.name == name);
+        let list = list.display();
+        required
+            .filter(move |name| !is_listed(name))
+            .map(move |name| {
+                format!("{list}: there is no line for {name}, which is one of required-plugins")
+            })
     }
 
     /// One line of the list; `None` if the plugin is left out.
@@ -205,9 +246,9 @@ impl Question {
                 .map_err(|rejection| rejection.at(list, entry))?;
             if let Origin::Copy(prepared) = origin {
                 warnings.extend(prepared.warnings.iter().cloned());
-                self.try_out(&entry.name, prepared)
-                    .map_err(|rejection| rejection.at(list, entry))?;
             }
+            self.try_out(&entry.name, origin, &values)
+                .map_err(|rejection| rejection.at(list, entry))?;
         }
         Ok(Some(Step {
             place: place(list, entry),
@@ -236,11 +277,16 @@ impl Question {
     }
 
     /// Loads it in a child, so that a constructor that crashes kills nobody else.
-    fn try_out(&self, name: &str, prepared: &Prepared) -> Result<(), Rejection> {
+    fn try_out(&self, name: &str, origin: &Origin, values: &Values) -> Result<(), Rejection> {
         if !self.settings.try_load {
             return Ok(());
         }
-        let tried = trial_command(prepared, name, Depth::Load).and_then(|mut command| {
+        let command = match origin {
+            _ if self.is_rehearsal => rehearsal_command(origin, name, values),
+            Origin::Copy(prepared) => trial_command(prepared, name, Depth::Load),
+            Origin::Builtin(_) => return Ok(()),
+        };
+        let tried = command.and_then(|mut command| {
             let (status, said) = child::run(&mut command)
                 .map_err(|error| Refusal::new(format!("cannot start a child: {error}")))?;
             verdict(status, &said)
@@ -307,6 +353,13 @@ impl From<Refusal> for Rejection {
 }
 
 impl Rejection {
+    fn lasting(why: String) -> Self {
+        Self {
+            why,
+            is_passing: false,
+        }
+    }
+
     /// With the place of the plugin in the list.
     fn at(self, list: &Path, entry: &Entry) -> Self {
         Self {

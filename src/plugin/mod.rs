@@ -7,7 +7,7 @@
 //! | [`builtin`] | plugins that are a part of the program |
 //! | [`library`], `instance`, `generation` | a mapped library; one with its state; an ordered list of them |
 //! | `reload`, `attempt` | look → load → init → hand over → swap → drain |
-//! | [`trial`], `rehearsal`, [`check`] | loading, beginning and ending one in a child first |
+//! | [`trial`], `rehearsal`, [`check`] | loading, beginning and ending one in a child first; all of a list |
 //! | `ending` | what becomes of an instance that nobody refers to |
 //! | `chain` | the hooks of a request, called at their moments |
 //! | `host`, `body` | what a plugin may ask for during a call |
@@ -54,7 +54,7 @@ pub use bench::Bench;
 pub use inner::InnerRequest;
 pub use resource::InnerReply;
 
-use crate::config::{Level, PluginSettings};
+use crate::config::{Level, PluginSettings, PluginValues};
 use crate::conn::{Caller, Exchange, Flow, Hooks, Id, NoHooks, Point, Why};
 use crate::supervisor::LeftOut;
 use crate::sys::clock;
@@ -77,6 +77,10 @@ pub struct Keys {
     /// Watches and children; all keys from here on.
     pub resources: usize,
 }
+
+/// Is called on a helper thread with what plugins are to be told, and says what is wrong with that, or
+/// with the plugins, a line for each fault. Nothing is changed by it.
+pub type Checker = Box<dyn FnOnce(PluginValues) -> Result<(), String> + Send>;
 
 /// Hooks that take part in the loop beside being called for exchanges. All of it may be left out.
 pub trait Extension: Hooks {
@@ -128,6 +132,11 @@ pub trait Extension: Hooks {
     /// SIGHUP came; false if it means nothing here.
     fn hang_up(&mut self) -> bool {
         false
+    }
+
+    /// Finds out whether what SIGHUP would read could hold; `None` if nothing would be read.
+    fn checker(&self) -> Option<Checker> {
+        None
     }
 
     /// Whether somebody wants to know the server's figures.
@@ -316,6 +325,16 @@ impl Extension for Plugins {
         self.reload.force(clock::monotonic_ms());
         self.runtime.call_sighup();
         true
+    }
+
+    fn checker(&self) -> Option<Checker> {
+        let mut question = self.reload.question(&self.runtime);
+        question.is_rehearsal = true;
+        Some(Box::new(move |values| {
+            let faults = question.survey(values).faults;
+            let is_good = faults.is_empty();
+            is_good.then_some(()).ok_or_else(|| faults.join("\n"))
+        }))
     }
 
     fn wants_figures(&self) -> bool {

@@ -236,7 +236,8 @@ impl Reload {
         }
     }
 
-    fn question(&self, runtime: &Runtime) -> Question {
+    /// What a look is asked now.
+    pub(super) fn question(&self, runtime: &Runtime) -> Question {
         let running = runtime.current.instances.iter();
         let running = running.map(|instance| Running {
             name: instance.name.to_string(),
@@ -249,6 +250,7 @@ impl Reload {
             running: running.collect(),
             left_out: self.left_out.clone(),
             number: runtime.current.number + 1,
+            is_rehearsal: false,
         }
     }
 

@@ -5,12 +5,14 @@
 //! standard input, and tells on its standard error how far it came, in lines that begin with
 //! a mark; whatever else is there the plugin has written.
 
-use super::library::{Closed, Library, load};
+use super::builtin;
+use super::instance::Values;
+use super::library::{Closed, Library, Origin, enter, load};
 use super::prepare::{Prepared, Refusal};
 use super::rehearsal::rehearse;
 use super::report;
-use crate::config::PluginValues;
 use crate::sys::process;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -41,9 +43,22 @@ pub enum Depth {
     Unload,
     /// The same, and begin and end it before it is unmapped.
     Begin,
+    /// Load it, begin and end it, as before a start; whether it can be unmapped does not matter.
+    Start,
+    /// The same with one that is in the program.
+    Builtin,
 }
 
 impl Depth {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Load,
+        Self::Unload,
+        Self::Begin,
+        Self::Start,
+        Self::Builtin,
+    ];
+
     /// The hidden option of the command line.
     #[must_use]
     pub fn option(self) -> &'static str {
@@ -51,6 +66,8 @@ impl Depth {
             Self::Load => "trial-load",
             Self::Unload => "trial-unload",
             Self::Begin => "trial-begin",
+            Self::Start => "trial-start",
+            Self::Builtin => "trial-builtin",
         }
     }
 }
@@ -65,14 +82,58 @@ pub fn trial_command(prepared: &Prepared, name: &str, depth: Depth) -> Result<Co
         .as_fd()
         .try_clone_to_owned()
         .map_err(Refusal::new)?;
+    Ok(own_command(copy.into(), name, depth))
+}
+
+/// The command that begins and ends a plugin with its values, for the rest as [`trial_command`].
+///
+/// # Errors
+/// No descriptor is left.
+pub(super) fn rehearsal_command(
+    origin: &Origin,
+    name: &str,
+    values: &Values,
+) -> Result<Command, Refusal> {
+    let mut command = match origin {
+        Origin::Copy(prepared) => trial_command(prepared, name, Depth::Start)?,
+        Origin::Builtin(_) => own_command(Stdio::null(), name, Depth::Builtin),
+    };
+    hand_over(&mut command, values);
+    Ok(command)
+}
+
+fn own_command(input: Stdio, name: &str, depth: Depth) -> Command {
     // Also if the file of the program has been replaced meanwhile.
     let mut command = Command::new("/proc/self/exe");
     command.arg(format!("--{}", depth.option())).arg(name);
     command
-        .stdin(copy)
+        .stdin(input)
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    Ok(command)
+    command
+}
+
+/// How variables begin that hold what the plugin is told. Unlike arguments, others cannot read them.
+const VALUE: &str = "swiftd-trial-value:";
+
+/// Tells the child what the plugin is to be told.
+pub(super) fn hand_over(command: &mut Command, values: &Values) {
+    for (key, value) in values {
+        // A variable holds no NUL, a value may.
+        let value = value.replace('%', "%25").replace('\0', "%00");
+        command.env(format!("{VALUE}{key}"), value);
+    }
+}
+
+/// What [`hand_over`] has told.
+fn taken_over() -> Values {
+    let text = |text: OsString| text.into_string().ok();
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let key = text(name)?.strip_prefix(VALUE)?.to_owned();
+        let value = text(value)?.replace("%00", "\0").replace("%25", "%");
+        Some((key, value))
+    });
+    variables.collect()
 }
 
 /// What a child's end and its standard error say.
@@ -116,12 +177,11 @@ pub(super) fn lines(said: &[u8]) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// What the child does: loads the copy that is its standard input. `values` is what plugins are
-/// told. Returns its exit code.
+/// What the child does: loads the copy that is its standard input. Returns its exit code.
 #[must_use]
-pub fn run(name: &str, depth: Depth, values: &PluginValues) -> u8 {
+pub fn run(name: &str, depth: Depth) -> u8 {
     process::expect_the_worst(TRIAL_SECONDS);
-    match try_it(name, depth, values) {
+    match try_it(name, depth) {
         Ok(()) => {
             tell(GOOD, "");
             0
@@ -133,7 +193,12 @@ pub fn run(name: &str, depth: Depth, values: &PluginValues) -> u8 {
     }
 }
 
-fn try_it(name: &str, depth: Depth, values: &PluginValues) -> Result<(), String> {
+fn try_it(name: &str, depth: Depth) -> Result<(), String> {
+    if depth == Depth::Builtin {
+        let refused = |refusal: Refusal| refusal.to_string();
+        let origin = Origin::Builtin(builtin::find(name).map_err(refused)?);
+        return start(enter(origin, name).map_err(refused)?, name);
+    }
     let copy = std::io::stdin().as_fd().try_clone_to_owned();
     let copy = copy.map_err(|error| format!("no copy was handed over: {error}"))?;
     // Whoever started this knows which file it is, this child does not.
@@ -148,14 +213,16 @@ fn try_it(name: &str, depth: Depth, values: &PluginValues) -> Result<(), String>
     let prepared = Prepared::adopt(File::from(copy), name).map_err(words)?;
     tell(DOING, "being loaded");
     let library = load(Arc::new(prepared), name).map_err(words)?;
-    if depth == Depth::Load {
-        return Ok(());
+    match depth {
+        Depth::Load => return Ok(()),
+        Depth::Start => return start(library, name),
+        Depth::Unload | Depth::Begin | Depth::Builtin => {}
     }
     for line in report::of_library(&library) {
         tell(LINE, &line);
     }
     let closed = if depth == Depth::Begin {
-        begin(library, name, values)?
+        begin(library)?
     } else {
         tell(DOING, "being unmapped");
         library.close()
@@ -169,11 +236,35 @@ fn try_it(name: &str, depth: Depth, values: &PluginValues) -> Result<(), String>
     Ok(())
 }
 
-fn begin(library: Library, name: &str, values: &PluginValues) -> Result<Closed, String> {
+/// A plugin that refuses is to say why in the one line that its operator gets.
+fn start(library: Library, name: &str) -> Result<(), String> {
     tell(DOING, "being begun and ended");
-    let values = values.get(name).cloned().unwrap_or_default();
+    let mut said = Vec::new();
+    let result = rehearse(library, taken_over(), &mut |line| {
+        said.push(line.to_owned())
+    });
+    let Err(why) = result else {
+        return Ok(());
+    };
+    let prefix = format!("plugin {name}: ");
+    let own: Vec<&str> = said
+        .iter()
+        .filter_map(|it| it.strip_prefix(&prefix))
+        .collect();
+    let complaints = own.iter().filter_map(|line| line.strip_prefix("error: "));
+    let complaints: Vec<&str> = complaints.collect();
+    let reason = match own.last() {
+        None => return Err(why),
+        Some(last) if complaints.is_empty() => (*last).to_owned(),
+        Some(_) => complaints.join("; "),
+    };
+    Err(format!("{why}: {reason}"))
+}
+
+fn begin(library: Library) -> Result<Closed, String> {
+    tell(DOING, "being begun and ended");
     let mut log = |line: &str| tell(LINE, &report::line("log", line, false));
-    let closed = rehearse(library, values, &mut log)?;
+    let closed = rehearse(library, taken_over(), &mut log)?;
     let hooks = "init, set_default and cleanup";
     tell(LINE, &report::line("begun", hooks, true));
     Ok(closed)

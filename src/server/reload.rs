@@ -10,6 +10,7 @@ use super::signals::Phase;
 use super::{Error, Server, fit_descriptors, hosts};
 use crate::config::{Config, Level, Listen, Order};
 use crate::log;
+use crate::plugin::Checker;
 use crate::sandbox::{self, Wish};
 use crate::sys::socket::Address;
 use crate::sys::threads;
@@ -93,11 +94,12 @@ impl Server {
         let (sender, receiver) = channel();
         let (current, standing) = (self.reloading.current.clone(), self.standing());
         let disk = Arc::clone(&self.disk);
+        let checker = self.core.hooks.checker();
         let work = move || {
             threads::register_own();
             threads::stand_back();
             // If nobody wants it any more, the server is ending.
-            let _ = sender.send(prepare(&source, &current, standing));
+            let _ = sender.send(prepare(&source, &current, standing, checker));
             disk.waker().wake();
         };
         let builder = thread::Builder::new().name("swiftd-reload".into());
@@ -237,12 +239,21 @@ fn success(changes: &[&str], postponed: &[&str]) -> String {
 }
 
 /// Reads the configuration and opens what is new in it.
-fn prepare(source: &Source, current: &Config, standing: Vec<Standing>) -> Result<Prepared, String> {
+fn prepare(
+    source: &Source,
+    current: &Config,
+    standing: Vec<Standing>,
+    checker: Option<Checker>,
+) -> Result<Prepared, String> {
     let mut config = source().map_err(|faults| one_line(&faults))?;
     // A supervisor has them, too, and reads no configuration.
     let keeps_doors = current.plugins.is_supervised;
     let postponed = postpone(&mut config, current, keeps_doors);
     let changes = changes(&config, current);
+    if let Some(check) = checker {
+        // Plugins look once more when it has been committed, but then nobody waits for a verdict.
+        check(config.plugins.values.clone()).map_err(|faults| one_line(&faults))?;
+    }
     let hosts = hosts::prepare(&config).map_err(in_words)?;
     let logs = log::prepare(&config).map_err(|error| in_words(Error::Log(error)))?;
     let doors = if keeps_doors {

@@ -18,11 +18,13 @@
 //! INVARIANT: until 6 there is one thread, and what fails leaves nothing behind.
 
 mod announce;
+mod check;
 mod ground;
 mod lifecycle;
 mod listeners;
 mod logs;
 
+pub use check::check_plugins;
 pub use ground::Ground;
 
 use crate::cli::{self, Failure};

@@ -50,10 +50,10 @@ fn a_library_that_is_cut_off_while_it_runs_hurts_nobody() {
     fs::write(&library, "").unwrap();
     stage.assert_version("a", 1);
     stage.hang_up();
-    let why = stage.rejection();
+    let why = stage.refusal();
     assert!(why.contains("lib/a.so: it is empty"), "{why}");
     fs::remove_file(&library).unwrap();
-    stage.hang_up();
+    stage.place.save(&["a"]);
     let why = stage.rejection();
     assert!(why.contains("lib/a.so: there is no such file"), "{why}");
     stage.assert_version("a", 1);

@@ -74,24 +74,24 @@ fn a_wrong_library_is_rejected_with_its_file_and_line() {
     assert_untouched(&mut stage, &[&line, "lib/b.so: "]);
 
     fs::copy(stage.place.build("c", 1, &[]), &library).unwrap();
-    stage.hang_up();
+    stage.place.save(&["a", "b"]);
     assert_untouched(&mut stage, &[&line, "it is called c, not b"]);
 
     stage.place.install("b", 1, &["-DMINOR=7"]);
-    stage.hang_up();
+    stage.place.save(&["a", "b"]);
     assert_untouched(&mut stage, &[&line, "needs ABI 1.7, server has 1.0"]);
 
     stage.place.install("b", 1, &["-DCRASH"]);
-    stage.hang_up();
+    stage.place.save(&["a", "b"]);
     assert_untouched(&mut stage, &[&line, "killed by signal 11 (SIGSEGV)"]);
 
     stage.place.install("b", 1, &["-DFAIL_INIT"]);
-    stage.hang_up();
+    stage.place.save(&["a", "b"]);
     assert_untouched(&mut stage, &["b: init failed"]);
     assert_eq!(stage.count("plugin b: v1 has no wish to begin"), 1);
 
     stage.place.install("b", 1, &["-DFAIL_DEFAULT"]);
-    stage.hang_up();
+    stage.place.save(&["a", "b"]);
     assert_untouched(&mut stage, &["b: set_default failed"]);
     assert_eq!(stage.count("plugin b: v1 does not like its values"), 1);
     // What had begun was ended: b, and version 2 of a that came before it.
@@ -115,6 +115,9 @@ fn a_crashing_constructor_kills_the_child_alone_also_without_a_supervisor() {
     for _ in 0..10 {
         stage.place.install("a", 2, &["-DCRASH"]);
         stage.hang_up();
+        let why = stage.refusal();
+        assert!(why.contains("SIGSEGV"), "{why}");
+        stage.place.save(&["a"]);
         let why = stage.rejection();
         assert!(why.contains("SIGSEGV"), "{why}");
     }

@@ -151,7 +151,13 @@ impl Stage {
         self.until("reload rejected: ")
     }
 
-    /// Wants a look.
+    /// Waits for a reload of the whole configuration that is refused; returns the line.
+    #[track_caller]
+    pub(crate) fn refusal(&mut self) -> String {
+        self.until("configuration not reloaded, the one before still holds: ")
+    }
+
+    /// Wants a look, and all else that is configured read anew.
     pub(crate) fn hang_up(&self) {
         self.server.signal(Signal::HUP);
     }
