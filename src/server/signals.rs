@@ -45,7 +45,7 @@ impl Server {
             Signal::WindowChange if !self.has_terminal => self.rest(),
             Signal::User1 => {
                 // What went wrong is in the log, as far as there is one.
-                let _ = self.reopen();
+                self.reopen();
             }
             Signal::User2 => self.upgrade(),
             Signal::HangUp | Signal::WindowChange => {}

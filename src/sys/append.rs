@@ -26,6 +26,14 @@ pub fn open_append(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, access | flags | OFlags::NONBLOCK, mode)?)
 }
 
+/// Makes a file this process' standard error, too.
+///
+/// # Errors
+/// See dup2(2).
+pub fn become_stderr(file: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stderr(file)?)
+}
+
 /// Writes `bytes` at the end of a file, with one call if it takes them at once. Tells how many were
 /// written, and why not all.
 pub fn append(file: BorrowedFd<'_>, bytes: &[u8]) -> (usize, io::Result<()>) {
