@@ -17,10 +17,12 @@ mod prepared;
 mod reopen;
 mod ring;
 mod sink;
+mod voice;
 
 pub use error::Error;
 pub use prepared::{Prepared, prepare};
 pub use sink::{Batch, Outcome};
+pub use voice::Voice;
 
 use crate::config::{Destination, Format, Level};
 use crate::conn::{Journal, Note};

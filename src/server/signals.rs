@@ -81,6 +81,10 @@ impl Server {
             self.accept();
         }
         self.service.notifier.stopping();
+        self.log.notice(format_args!(
+            "stopping, with this many connections left: {}",
+            self.slots.len()
+        ));
         self.doors.clear();
         self.phase = Phase::Ends {
             has_deadline: false,
