@@ -20,6 +20,18 @@ impl Error {
             error,
         }
     }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the kernel says.
+    #[must_use]
+    pub fn cause(&self) -> &io::Error {
+        &self.error
+    }
 }
 
 impl fmt::Display for Error {

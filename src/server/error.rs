@@ -67,7 +67,11 @@ impl fmt::Display for Error {
                 )
             }
             Self::Plugins(why) | Self::Clients(why) => f.write_str(why),
-            Self::Log(error) => error.fmt(f),
+            Self::Log(error) => {
+                error.fmt(f)?;
+                let hint = sandbox::explain(error.cause(), error.path());
+                f.write_str(&hint.unwrap_or_default())
+            }
             Self::Sandbox(error) => error.fmt(f),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;
