@@ -276,7 +276,9 @@ fn a_log_that_was_not_named_is_refused_at_a_reload_with_the_reason() {
     fs::create_dir(&root).unwrap();
     let config = own.path().join("swiftd.conf");
     fs::write(&config, "").unwrap();
-    let options = ["--config", config.to_str().unwrap()];
+    // The directory for bodies is allowed, and would be that of both.
+    let own = own.path().to_str().unwrap();
+    let options = ["--config", config.to_str().unwrap(), "--temp-dir", own];
     let mut server = Server::start(&root, &options);
     let log = outside.path().join("access");
     fs::write(&config, format!("[log]\naccess = {log:?}\n")).unwrap();
