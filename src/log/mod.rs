@@ -652,6 +652,7 @@ mod tests {
                     log.handle(*outcome);
                 }
             }
+            log.flush();
             if let Some(result) = log.take_reopened() {
                 break result;
             }
