@@ -50,6 +50,19 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Nobody is told anything but what goes to standard error.
+struct Nobody;
+
+impl swiftd::supervisor::Outside for Nobody {
+    fn hear(&mut self, _: &[u8]) {}
+
+    fn log(&mut self, line: std::fmt::Arguments<'_>) {
+        eprintln!("swiftd: {line}");
+    }
+
+    fn reopen(&mut self) {}
+}
+
 const CRASHY: FileIdentity = [64, 4711, 14_000, 1 << 60, 1 << 61];
 
 /// The supervised process.
@@ -61,12 +74,11 @@ fn perform(part: &str, file: &str) -> ExitCode {
     };
     setrlimit(Resource::Core, no_core).unwrap();
     let settings = Settings {
-        log: None,
         plugin_hang: (part == "hang").then_some(Duration::from_millis(100)),
         drain_timeout: Duration::from_secs(3600),
         sign_of_life: None,
     };
-    match run(Vec::new(), settings, &mut |_| {}).unwrap() {
+    match run(Vec::new(), settings, &mut Nobody).unwrap() {
         Role::Over(code) => ExitCode::from(code),
         Role::Worker(worker) => play(part, file, &worker),
     }

@@ -87,6 +87,44 @@ fn orders_have_verdicts_and_exit_codes() {
 }
 
 #[test]
+fn a_log_that_cannot_be_opened_anew_is_a_reopen_that_fails() {
+    for options in [&[][..], &["--supervise"]] {
+        let stage = Stage::new();
+        let logs = TempDir::new().unwrap();
+        let path = |name: &str| logs.path().join(name);
+        let (access, error) = (path("access"), path("error"));
+        let own = [
+            ["--access-log", access.to_str().unwrap()],
+            ["--error-log", error.to_str().unwrap()],
+        ];
+        let server = stage.start(&[&own.concat(), options].concat());
+        fs::rename(&access, path("access.1")).unwrap();
+        fs::rename(&error, path("error.1")).unwrap();
+        expect(&stage.order("reopen"), 0, "the logs are opened anew");
+        // It is there when the command has returned.
+        assert!(access.exists() && error.exists());
+        fs::rename(&access, path("access.2")).unwrap();
+        fs::create_dir(&access).unwrap();
+        let outcome = stage.order("reopen");
+        let line = format!(
+            "cannot open the log {}: Is a directory (os error 21); name a file in it; what was open before is used on",
+            access.display()
+        );
+        expect(&outcome, 1, &line);
+        let both = path("error.2");
+        fs::rename(&error, &both).unwrap();
+        fs::create_dir(&error).unwrap();
+        expect(&stage.order("reopen"), 1, "; and 1 more");
+        fs::remove_dir(&access).unwrap();
+        fs::remove_dir(&error).unwrap();
+        expect(&stage.order("reopen"), 0, "the logs are opened anew");
+        assert!(fs::read_to_string(&both).unwrap().contains(&line));
+        assert_eq!(stage.order("stop").code, Some(0));
+        assert!(server.wait().0.success());
+    }
+}
+
+#[test]
 fn logs_in_memory_are_printed() {
     for options in [&[][..], &["--supervise"]] {
         let stage = Stage::new();

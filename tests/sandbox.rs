@@ -267,6 +267,31 @@ fn a_plugin_in_a_directory_that_was_not_named_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_log_that_was_not_named_is_refused_at_a_reload_with_the_reason() {
+    if !is_whole() {
+        return;
+    }
+    let (own, outside) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let root = own.path().join("www");
+    fs::create_dir(&root).unwrap();
+    let config = own.path().join("swiftd.conf");
+    fs::write(&config, "").unwrap();
+    // The directory for bodies is allowed, and would be that of both.
+    let own = own.path().to_str().unwrap();
+    let options = ["--config", config.to_str().unwrap(), "--temp-dir", own];
+    let mut server = Server::start(&root, &options);
+    let log = outside.path().join("access");
+    fs::write(&config, format!("[log]\naccess = {log:?}\n")).unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    let line = lines_to(&mut server, "cannot open the log ").pop().unwrap();
+    assert!(
+        line.contains("outside of what the sandbox of this process allows: restart swiftd"),
+        "{line}"
+    );
+    stop(server);
+}
+
+#[test]
 fn a_need_that_is_none_is_told_by_the_check() {
     let yard = Yard::new(&[r#"-DNEEDS="exec", "read:$dir", "netwrok""#]);
     let check = |yard: &Yard| -> Output {

@@ -107,6 +107,14 @@ pub(super) struct Channel {
     next_tell_loss: u64,
     pub(super) dropped_total: u64,
     reopens: bool,
+    /// The batch that is under way opens the file anew.
+    is_reopening: bool,
+    /// Why the file could not be opened anew when that was tried last.
+    pub(super) kept: Option<String>,
+    /// Standard error is this log's file, and goes with it.
+    pub(super) has_stderr: bool,
+    /// The file is another one, and standard error is not yet.
+    moves_stderr: bool,
     /// What takes the place of the sink that is under way.
     successor: Option<Sink>,
 }
@@ -135,6 +143,10 @@ impl Channel {
             next_tell_loss: 0,
             dropped_total: 0,
             reopens: false,
+            is_reopening: false,
+            kept: None,
+            has_stderr: false,
+            moves_stderr: false,
             successor: None,
         }
     }
@@ -210,7 +222,8 @@ impl Channel {
         let Target::Sink(sink) = &mut self.target else {
             return None;
         };
-        let is_wanted = !self.lines.is_empty() || self.reopens || self.successor.is_some();
+        let is_wanted =
+            !self.lines.is_empty() || self.reopens || self.moves_stderr || self.successor.is_some();
         let is_due = self.due.max(self.paused_until) <= now;
         let is_tried = is_forced && !self.is_broken;
         if !is_wanted || !(is_due || is_tried) {
@@ -221,11 +234,14 @@ impl Channel {
         self.due = u64::MAX;
         self.under_way_bytes = lines.len();
         self.under_way_count = count_lines(&lines);
+        let reopens = mem::take(&mut self.reopens);
+        self.is_reopening = reopens;
         Some(Batch {
             log: Some(self.id),
             sink,
             lines,
-            reopens: mem::take(&mut self.reopens),
+            reopens,
+            moves_stderr: mem::take(&mut self.moves_stderr) || (reopens && self.has_stderr),
         })
     }
 
@@ -258,6 +274,8 @@ impl Channel {
             }
             None => outcome.sink,
         });
+        self.moves_stderr |= self.has_stderr && !news.is_empty();
+        self.is_reopening = false;
         self.under_way_bytes = 0;
         if !outcome.rest.is_empty() {
             let newer = mem::replace(&mut self.lines, outcome.rest);
@@ -287,8 +305,13 @@ impl Channel {
                 }
             }
         }
-        if let Some(Err(error)) = outcome.reopened {
-            news.push(News::Kept(error));
+        match outcome.reopened {
+            Some(Err(error)) => {
+                self.kept = Some(kept_line(&error));
+                news.push(News::Kept(error));
+            }
+            Some(Ok(())) => self.kept = None,
+            None => {}
         }
         if self.dropped_count > 0 && self.has_room() {
             self.next_tell_loss = self.next_tell_loss.min(now + TELL_LOSS_MS);
@@ -299,7 +322,7 @@ impl Channel {
         if is_fresh || self.reopens {
             self.paused_until = 0;
         }
-        if self.reopens {
+        if self.reopens || self.moves_stderr {
             self.due = now;
         }
         news
@@ -309,7 +332,22 @@ impl Channel {
     pub(super) fn reopen(&mut self, now: u64) {
         if matches!(self.target, Target::Sink(_)) {
             self.reopens = true;
+            self.kept = None;
             (self.due, self.paused_until) = (now, 0);
+        }
+    }
+
+    /// Whether the file is yet to be opened anew.
+    pub(super) fn is_reopening(&self) -> bool {
+        self.reopens || self.is_reopening
+    }
+
+    /// Standard error becomes this log's file, as it was that of the log before.
+    pub(super) fn take_stderr(&mut self, old: &mut Self, now: u64) {
+        self.has_stderr = mem::take(&mut old.has_stderr);
+        if self.has_stderr && matches!(&self.target, Target::Sink(Some(sink)) if sink.is_file()) {
+            self.moves_stderr = true;
+            self.due = now;
         }
     }
 
@@ -366,6 +404,11 @@ impl Channel {
             ring.adopt(old);
         }
     }
+}
+
+/// What is said of a file that could not be opened anew.
+pub(super) fn kept_line(error: &super::Error) -> String {
+    format!("{error}; what was open before is used on")
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ impl Error {
         &self.path
     }
 
-    /// Why.
+    /// What the kernel says.
     #[must_use]
     pub fn cause(&self) -> &io::Error {
         &self.error

@@ -14,12 +14,15 @@ mod escape;
 mod json;
 mod line;
 mod prepared;
+mod reopen;
 mod ring;
 mod sink;
+mod voice;
 
 pub use error::Error;
 pub use prepared::{Prepared, prepare};
 pub use sink::{Batch, Outcome};
+pub use voice::Voice;
 
 use crate::config::{Destination, Format, Level};
 use crate::conn::{Journal, Note};
@@ -27,8 +30,9 @@ use crate::disk::{Disk, Job, Reply, Worker};
 use crate::policy::Hosts;
 use crate::sys::process;
 use crate::text::Sieve;
-use channel::{Channel, GATHER_MS, News, Purpose};
+use channel::{Channel, GATHER_MS, News, Purpose, kept_line};
 use line::{Clock, DAEMON, LOCAL7};
+use reopen::Reopening;
 use sink::Sink;
 use std::cell::RefCell;
 use std::fmt::{self, Write};
@@ -58,6 +62,7 @@ struct Book {
     disk: Arc<Disk>,
     /// The thread for logs in files.
     own: Option<(Arc<Disk>, Worker)>,
+    reopening: Reopening,
 }
 
 /// What the indices of some hosts stand for.
@@ -95,6 +100,7 @@ impl Log {
             line: String::new(),
             disk,
             own: None,
+            reopening: Reopening::default(),
         };
         if prepared.has_files {
             book.start_thread()?;
@@ -135,6 +141,12 @@ impl Log {
         self.0.borrow_mut().write(level, line);
     }
 
+    /// Adds a line about what has been done, unless the log is standard error, which says such things
+    /// in its own way or not at all.
+    pub fn notice(&self, line: fmt::Arguments<'_>) {
+        self.0.borrow_mut().notice(line);
+    }
+
     /// Adds a line about something that did not work.
     pub fn error(&self, line: fmt::Arguments<'_>) {
         self.write(Level::Error, line);
@@ -168,22 +180,6 @@ impl Log {
         if book.clock.now >= book.due {
             book.flush(false);
         }
-    }
-
-    /// Opens all files anew, after they were renamed. What was logged before goes into the old ones.
-    /// Logs that only requests of an older configuration still have are not made again.
-    pub fn reopen(&self) {
-        let mut guard = self.0.borrow_mut();
-        let book = &mut *guard;
-        let now = book.clock.now;
-        book.error.reopen(now);
-        let named = book.indices.last().map(|newest| &newest.channels);
-        for channel in &mut book.access {
-            if named.is_some_and(|named| named.contains(&channel.id)) {
-                channel.reopen(now);
-            }
-        }
-        book.flush(false);
     }
 
     /// What the logs in memory hold, the oldest line first; each under a title if there are several.
@@ -275,6 +271,12 @@ impl Book {
         self.due = self.due.min(self.error.due());
     }
 
+    fn notice(&mut self, line: fmt::Arguments<'_>) {
+        if *self.error.purpose.destination() != Destination::Stderr {
+            self.write(Level::Notice, line);
+        }
+    }
+
     fn note(&mut self, note: &Note<'_>) {
         let of_host = |indices: &&Indices| note.host.epoch >= indices.epoch;
         let indices = self.indices.iter().rev().find(of_host);
@@ -357,6 +359,7 @@ impl Book {
             self.tell(&purpose, news);
         }
         self.close_forgotten();
+        self.tend_reopening();
     }
 
     /// Closing may wait, so the thread does it.
@@ -366,6 +369,7 @@ impl Book {
             sink,
             lines: Vec::new(),
             reopens: false,
+            moves_stderr: false,
         });
     }
 
@@ -391,10 +395,7 @@ impl Book {
                 Level::Warning,
                 format!("{count} {} dropped ({name})", purpose.lines_name()),
             ),
-            News::Kept(error) => (
-                Level::Error,
-                format!("{error}; what was open before is used on"),
-            ),
+            News::Kept(error) => (Level::Error, kept_line(&error)),
             News::Gone(sink) => return self.let_go(sink),
         };
         let is_of_itself = matches!(purpose, Purpose::Errors(it) if *it != Destination::Stderr);
@@ -636,6 +637,48 @@ mod tests {
         assert_eq!(targets(&path("a.1")), "/1");
         assert!(!path("a").exists());
         assert_eq!(targets(&path("b")), "/2");
+    }
+
+    #[test]
+    fn what_comes_of_opening_anew_is_known_when_the_thread_has_done_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let file = Some(Destination::File(path.clone()));
+        let (log, _) = start(&config(Destination::Ring(4096), file));
+        assert!(log.take_reopened().is_none(), "nobody has asked");
+        let wait = || loop {
+            for reply in log.take_replies() {
+                if let Reply::Logged(outcome) = reply {
+                    log.handle(*outcome);
+                }
+            }
+            log.flush();
+            if let Some(result) = log.take_reopened() {
+                break result;
+            }
+            std::thread::yield_now();
+        };
+        log.reopen();
+        assert_eq!(wait(), Ok(()));
+        assert!(log.take_reopened().is_none(), "it is told once");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        log.reopen();
+        let line = wait().unwrap_err();
+        assert!(line.starts_with("cannot open the log "), "{line}");
+        assert!(text(&log).contains(&line), "{}", text(&log));
+        // Two in a row: the last one counts.
+        log.reopen();
+        fs::remove_dir(&path).unwrap();
+        log.reopen();
+        assert_eq!(wait(), Ok(()));
+        // Where no thread works nothing comes of it.
+        let (log, _disk) = start(&config(Destination::Off, Some(Destination::Stderr)));
+        log.reopen();
+        assert!(log.take_reopened().is_none());
+        let (log, _disk) = start(&config(Destination::Off, None));
+        log.reopen();
+        assert_eq!(log.take_reopened(), Some(Ok(())), "there is no file");
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl Book {
             return self.error.replace(sink, now);
         }
         let new = Channel::new(self.id(), Purpose::Errors(destination), sink, bytes_max);
-        let old = mem::replace(&mut self.error, new);
+        let mut old = mem::replace(&mut self.error, new);
+        self.error.take_stderr(&mut old, now);
         self.error.adopt(&old);
         self.error.dropped_total = old.dropped_total;
         self.access.push(old);

@@ -6,7 +6,7 @@
 
 use super::Error;
 use crate::config::Destination;
-use crate::sys::append::{append, follow, open_append};
+use crate::sys::append::{append, become_stderr, open_append};
 use crate::sys::process;
 use crate::sys::syslog::{self, Syslog};
 use std::io;
@@ -75,11 +75,7 @@ impl Sink {
     /// Opens a file again at its path; the old one stays if that fails.
     fn reopen(&mut self) -> Result<(), Error> {
         if let Self::File { path, file } = self {
-            let new = open_append(path).map_err(|error| Error::new(path, error))?;
-            // A daemon's standard error is its log; if it stays the old file, that is no loss to
-            // this one.
-            let _ = follow(file.as_fd(), new.as_fd());
-            *file = new;
+            *file = open_append(path).map_err(|error| Error::new(path, error))?;
         }
         Ok(())
     }
@@ -99,6 +95,8 @@ pub struct Batch {
     pub(super) lines: Vec<u8>,
     /// Behind the lines the file is opened anew.
     pub(super) reopens: bool,
+    /// Then standard error becomes the file.
+    pub(super) moves_stderr: bool,
 }
 
 /// What became of a batch.
@@ -123,6 +121,7 @@ impl Batch {
             sink: Sink::Stderr,
             lines,
             reopens: false,
+            moves_stderr: false,
         }
     }
 
@@ -131,6 +130,13 @@ impl Batch {
     pub fn perform(mut self) -> Option<Box<Outcome>> {
         let (done, mut lost_count, result) = self.sink.write(&self.lines);
         let reopened = mem::take(&mut self.reopens).then(|| self.sink.reopen());
+        if self.moves_stderr
+            && !matches!(reopened, Some(Err(_)))
+            && let Sink::File { file, .. } = &self.sink
+        {
+            // It cannot fail; what goes there would go on into the old file.
+            let _ = become_stderr(file.as_fd());
+        }
         let mut rest = self.lines.split_off(done);
         // The rest of a line that was torn belongs to the old file.
         let is_torn = self.lines.last().is_some_and(|&byte| byte != b'\n');
@@ -162,6 +168,7 @@ mod tests {
             sink: sink.unwrap(),
             lines: lines.into(),
             reopens,
+            moves_stderr: false,
         }
     }
 
@@ -196,6 +203,7 @@ mod tests {
             sink: outcome.sink,
             lines: b"two\n".to_vec(),
             reopens: false,
+            moves_stderr: false,
         };
         assert!(batch.perform().unwrap().result.is_ok());
         assert_eq!(fs::read_to_string(&old).unwrap(), "one\ntwo\n");

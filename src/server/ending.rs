@@ -25,6 +25,7 @@ impl Drop for Server {
         for (level, line) in self.core.hooks.take_lines() {
             self.log.write(level, format_args!("{line}"));
         }
+        self.log.notice(format_args!("stopped"));
         self.log.finish();
     }
 }

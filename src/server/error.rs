@@ -73,7 +73,16 @@ impl fmt::Display for Error {
                 )
             }
             Self::Plugins(why) | Self::Clients(why) => f.write_str(why),
-            Self::Log(error) => error.fmt(f),
+            Self::Log(error) => {
+                match sandbox::explain(error.cause(), error.path(), Wish::Write) {
+                    // Its own advice would be to change modes.
+                    Some(hint) => {
+                        let path = error.path().display();
+                        write!(f, "cannot open the log {path}: {}{hint}", error.cause())
+                    }
+                    None => error.fmt(f),
+                }
+            }
             Self::Sandbox(error) => error.fmt(f),
             Self::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {error}")?;

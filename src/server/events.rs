@@ -90,6 +90,7 @@ impl Server {
             }
         }
         self.tend_reload();
+        self.tend_reopen();
         if self.should_stop.swap(false, Ordering::AcqRel) {
             self.stop();
         }
@@ -119,6 +120,7 @@ impl Server {
             special::STOP => self.is_stopped = true,
             special::DESK => self.handle_desk(key::DESK),
             special::SUCCESSOR => self.handle_heir_late(),
+            special::REOPEN => self.handle_reopen_late(),
             special::WATCHDOG => self.give_sign_of_life(),
             slot if slot >= inner::FIRST_SLOT => self.handle_inner_deadline(slot),
             _ => self.handle_deadline(index),

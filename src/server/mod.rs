@@ -77,6 +77,8 @@ mod special {
     pub(super) const SUCCESSOR: u32 = u32::MAX - 3;
     /// A sign of life is due.
     pub(super) const WATCHDOG: u32 = u32::MAX - 4;
+    /// The logs should have been opened anew.
+    pub(super) const REOPEN: u32 = u32::MAX - 5;
 }
 
 const _: () = assert!(
@@ -116,6 +118,8 @@ pub struct Server {
     phase: Phase,
     reloading: Reloading,
     desk: Option<Desk>,
+    /// How long opening the logs anew may take.
+    reopen_timer: Option<Timer>,
     upgrading: Upgrading,
     /// Somebody may be changing the size of its window.
     has_terminal: bool,
@@ -295,6 +299,7 @@ impl Server {
             phase: Phase::Serves,
             reloading,
             desk: None,
+            reopen_timer: None,
             upgrading: Upgrading::default(),
             has_terminal: false,
             is_stopped: false,

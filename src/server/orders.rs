@@ -6,6 +6,9 @@ use crate::config::Order;
 use crate::control::{CLIENTS_MAX, Desk, Heard};
 use std::os::fd::AsFd;
 
+/// How long whoever wants the logs opened anew waits for the disk, milliseconds.
+const REOPEN_PATIENCE_MS: u64 = 5_000;
+
 impl Server {
     /// Takes orders there from now on.
     ///
@@ -55,8 +58,8 @@ impl Server {
             }
             Order::Upgrade => self.upgrade(),
             Order::Reopen => {
-                let verdict = self.reopen();
-                self.answer(index, &verdict);
+                self.begin_order(Order::Reopen);
+                self.reopen();
             }
             Order::Log => {
                 let text = self.log.ring_text();
@@ -75,10 +78,40 @@ impl Server {
         }
     }
 
-    /// Opens the logs anew. What cannot be opened is told by the log itself, which tries again.
-    pub(super) fn reopen(&mut self) -> Verdict {
+    /// Opens the logs anew, which may wait for a disk. What cannot be opened is told by the log itself,
+    /// and to whoever has given the order.
+    pub(super) fn reopen(&mut self) {
         self.log.reopen();
-        Ok("the logs are opened anew".into())
+        if self.reopen_timer.is_none() {
+            let at = self.core.now.saturating_add(REOPEN_PATIENCE_MS);
+            self.reopen_timer = Some(self.timers.insert(at, special::REOPEN));
+        }
+        self.tend_reopen();
+    }
+
+    /// Tells what came of it, if that is known.
+    pub(super) fn tend_reopen(&mut self) {
+        let Some(result) = self.log.take_reopened() else {
+            return;
+        };
+        if let Some(timer) = self.reopen_timer.take() {
+            self.timers.cancel(timer);
+        }
+        if result.is_ok() && self.reloading.current().plugins.is_supervised {
+            self.service.notifier.reopened();
+        }
+        let verdict = result.map(|()| "the logs are opened anew".to_owned());
+        self.conclude_order(Order::Reopen, &verdict);
+    }
+
+    /// It takes too long. The lines wait in memory, and what comes of it is told to nobody.
+    pub(super) fn handle_reopen_late(&mut self) {
+        self.reopen_timer = None;
+        let why = format!(
+            "the disk does not answer: after {} s a log is not opened anew yet; its lines are kept as far as there is room",
+            REOPEN_PATIENCE_MS / 1_000
+        );
+        self.conclude_order(Order::Reopen, &Err(why));
     }
 
     fn answer(&mut self, index: usize, verdict: &Verdict) {

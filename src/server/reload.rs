@@ -210,14 +210,6 @@ fn in_words(error: Error) -> String {
                 None => error.to_string(),
             }
         }
-        Error::Log(log) => match sandbox::explain(log.cause(), log.path(), Wish::Write) {
-            Some(hint) => format!(
-                "cannot open the log {}: {}{hint}",
-                log.path().display(),
-                log.cause()
-            ),
-            None => error.to_string(),
-        },
         _ => error.to_string(),
     }
 }

@@ -40,6 +40,16 @@ impl Server {
         self.timers.insert(at, special::WATCHDOG);
     }
 
+    /// Adds a line about the start to the error log, unless that is standard error.
+    pub fn log_notice(&self, line: std::fmt::Arguments<'_>) {
+        self.log.notice(line);
+    }
+
+    /// Standard error is the error log, and is to go with it when that is opened anew.
+    pub fn take_stderr(&self) {
+        self.log.take_stderr();
+    }
+
     /// How many descriptors a configuration may need at most.
     #[must_use]
     pub fn descriptors_wanted(config: &Config) -> u64 {

@@ -45,7 +45,7 @@ impl Server {
             Signal::WindowChange if !self.has_terminal => self.rest(),
             Signal::User1 => {
                 // What went wrong is in the log, as far as there is one.
-                let _ = self.reopen();
+                self.reopen();
             }
             Signal::User2 => self.upgrade(),
             Signal::HangUp | Signal::WindowChange => {}
@@ -100,6 +100,10 @@ impl Server {
             self.accept();
         }
         self.service.notifier.stopping();
+        self.log.notice(format_args!(
+            "stopping, with this many connections left: {}",
+            self.slots.len()
+        ));
         self.doors.clear();
         self.phase = Phase::Ends {
             has_deadline: false,

@@ -23,12 +23,13 @@ mod ground;
 mod lifecycle;
 mod listeners;
 mod logs;
+mod parent;
 
 pub use check::check_plugins;
 pub use ground::Ground;
 
 use crate::cli::{self, Failure};
-use crate::config::{Config, Service};
+use crate::config::{Config, Destination, Service};
 use crate::conn::NoHooks;
 use crate::control::Desk;
 use crate::plugin::{Extension, Plugins, needs};
@@ -39,7 +40,7 @@ use crate::sys::activation::{self, Inherited};
 use crate::sys::crash;
 use crate::sys::daemon::{self, Side};
 use crate::sys::heir::{Heritage, Program};
-use crate::sys::notify::{self, Notifier};
+use crate::sys::notify::Notifier;
 use crate::sys::pid_file::PidFile;
 use crate::sys::privileges::{self, Account};
 use crate::sys::process;
@@ -47,6 +48,7 @@ use crate::sys::socket::Listener;
 use crate::sys::threads;
 use announce::Announcer;
 use lifecycle::{Bequest, Lifecycle, renew, source};
+use parent::Parent;
 use std::fmt;
 use std::io::{self, Write};
 
@@ -278,17 +280,10 @@ fn supervise(
     let settings = supervisor::Settings {
         plugin_hang: config.plugins.hang,
         drain_timeout: config.turn.drain_timeout,
-        log: logs::of_stderr(config).map(Into::into),
         sign_of_life: notifier.period(),
     };
-    let main = std::process::id();
-    let role = supervisor::run(listeners, settings, &mut |told| {
-        if notify::is_ready(told) {
-            announcer.leave_terminal();
-            announcer.tell(0);
-        }
-        notifier.pass_on(told, main);
-    });
+    let mut parent = Parent::new(config, announcer, notifier);
+    let role = supervisor::run(listeners, settings, &mut parent);
     role.map_err(|error| failure(format_args!("cannot supervise: {error}")))
 }
 
@@ -311,26 +306,42 @@ fn work(
     let root = config.site.root.clone();
     let wanted_max = config.turn.connections_max;
     let is_quiet = config.service.is_quiet;
+    let is_daemon = config.service.is_daemon;
+    let has_stderr_log = is_daemon && matches!(config.logs.error, Destination::File(_));
     let is_root = privileges::effective_user() == 0 && config.service.user.is_none();
     // The last privilege is gone; threads and plugins come now.
     let sandbox = needs::lock_in(&config, &worker.notifier).map_err(server::Error::Sandbox)?;
     let plugins = plugins(&config, worker.left_out, worker.is_first)?;
     let mut server = Server::start_with(worker.listeners, config, plugins, Some(worker.signals))?;
+    // A daemon that takes over from another, or for a worker, has only the log.
+    let has_stderr = !is_daemon || announcer.herald.is_some();
+    let tell = |server: &Server, line: fmt::Arguments<'_>| {
+        if has_stderr {
+            notice(line);
+        }
+        server.log_notice(line);
+    };
     if worker.is_first {
         announcer
             .write(main)
             .map_err(system("cannot write the pid file"))?;
-        notice(format_args!("{sandbox}"));
+        tell(&server, format_args!("{sandbox}"));
         if is_root {
-            notice(format_args!(
-                "running as root: set a user who may read what is served and nothing else (--user)"
-            ));
+            tell(
+                &server,
+                format_args!(
+                    "running as root: set a user who may read what is served and nothing else (--user)"
+                ),
+            );
         }
         if server.connections_max() < wanted_max {
-            notice(format_args!(
-                "at most {} connections at the same time instead of {wanted_max}: the limit of open files is too low (ulimit -Hn, LimitNOFILE=)",
-                server.connections_max()
-            ));
+            tell(
+                &server,
+                format_args!(
+                    "at most {} connections at the same time instead of {wanted_max}: the limit of open files is too low (ulimit -Hn, LimitNOFILE=)",
+                    server.connections_max()
+                ),
+            );
         }
     }
     server.set_source(lifecycle.source);
@@ -339,18 +350,30 @@ fn work(
     }
     match lifecycle.desk {
         Ok(desk) => server.set_desk(desk)?,
-        Err(error) => notice(format_args!("no orders are taken (swiftd -s): {error}")),
+        Err(error) => tell(
+            &server,
+            format_args!("no orders are taken (swiftd -s): {error}"),
+        ),
     }
     // First, so that whoever acts upon the line finds it so.
     crash::set_ready();
     if worker.is_first {
-        if !is_quiet {
-            say(&cli::ready_line(&root, server.addresses()));
+        let line = cli::ready_line(&root, server.addresses());
+        if !is_quiet && has_stderr {
+            say(&line);
         }
+        let line = line.strip_prefix("swiftd: ").unwrap_or(&line);
+        server.log_notice(format_args!("{line}"));
     } else {
-        say("swiftd: worker restarted");
+        if has_stderr {
+            say("swiftd: worker restarted");
+        }
+        server.log_notice(format_args!("worker restarted"));
     }
     announcer.leave_terminal();
+    if has_stderr_log {
+        server.take_stderr();
+    }
     announcer.tell(0);
     if let Some(report) = lifecycle.report.take() {
         // From here on it is the predecessor that is not needed.

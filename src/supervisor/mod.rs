@@ -8,18 +8,15 @@
 
 mod policy;
 
-use crate::sys::append::catch_up;
 use crate::sys::clock;
 use crate::sys::crash::{self, Culprit, FileIdentity};
 use crate::sys::notify::{Hearing, Notifier};
-use crate::sys::process::print_error;
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::socket::Listener;
 use crate::sys::supervise::{Child, End, Side, Watch, fork};
 use policy::{Cause, Decision, HangWatch, PLUGIN_DEATHS_MAX, Policy, WINDOW};
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A plugin that a worker does without, because it has ended too many workers.
@@ -39,10 +36,18 @@ pub struct Settings {
     pub plugin_hang: Option<Duration>,
     /// How long the worker may take to stop in good order.
     pub drain_timeout: Duration,
-    /// The log that is standard error, if it is a file: it may be rotated.
-    pub log: Option<PathBuf>,
     /// How often the worker is to give a sign of life, for whoever supervises the supervisor.
     pub sign_of_life: Option<Duration>,
+}
+
+/// Whom the supervisor speaks to.
+pub trait Outside {
+    /// Passes on what a worker tells with its notifier.
+    fn hear(&mut self, told: &[u8]);
+    /// Writes a line to the log. Nobody who does not read it may hold the supervisor.
+    fn log(&mut self, line: fmt::Arguments<'_>);
+    /// The operator wants the logs opened anew.
+    fn reopen(&mut self);
 }
 
 /// Which process this is, and what it has to do.
@@ -86,15 +91,14 @@ impl Worker {
 }
 
 /// Supervises. Like fork(2) it returns in each worker, and in the parent when the last one has
-/// ended. To be called before the first thread is started. What a worker tells with its notifier is
-/// given to `on_told` in the parent.
+/// ended. To be called before the first thread is started. `outside` is used in the parent only.
 ///
 /// # Errors
 /// There is too little of something to begin with.
 pub fn run(
     listeners: Vec<Listener>,
     settings: Settings,
-    on_told: &mut dyn FnMut(&[u8]),
+    outside: &mut dyn Outside,
 ) -> io::Result<Role> {
     crash::share()?;
     let supervisor = Supervisor {
@@ -108,7 +112,7 @@ pub fn run(
         is_terminating: false,
         start_at: 0,
     };
-    supervisor.run(on_told)
+    supervisor.run(outside)
 }
 
 /// How long after its own deadline a worker is killed that was to stop.
@@ -150,12 +154,12 @@ struct Running {
 }
 
 impl Supervisor {
-    fn run(mut self, on_told: &mut dyn FnMut(&[u8])) -> io::Result<Role> {
+    fn run(mut self, outside: &mut dyn Outside) -> io::Result<Role> {
         let mut running: Option<Running> = None;
         loop {
             let now = clock::monotonic_ms();
             if running.is_none() && now >= self.start_at {
-                match self.start(now)? {
+                match self.start(now, outside)? {
                     Start::Child(signals) => return Ok(Role::Worker(self.into_worker(signals))),
                     Start::Parent(started) => running = Some(started),
                     Start::Later => {}
@@ -165,10 +169,10 @@ impl Supervisor {
             self.watch.wait(&self.hearing, patience)?;
             let now = clock::monotonic_ms();
             while let Some(told) = self.hearing.next() {
-                on_told(&told);
+                outside.hear(&told);
             }
             while let Some(signal) = self.watch.next_signal() {
-                self.handle_signal(signal, running.as_mut(), now);
+                self.handle_signal(signal, running.as_mut(), now, outside);
             }
             let Some(worker) = &mut running else {
                 if self.is_stopping {
@@ -178,7 +182,7 @@ impl Supervisor {
             };
             worker.check(now);
             if let Some(end) = worker.child.try_wait()? {
-                if let Some(code) = self.handle_end(worker, end, now) {
+                if let Some(code) = self.handle_end(worker, end, now, outside) {
                     return Ok(Role::Over(code));
                 }
                 crash::reset();
@@ -187,7 +191,7 @@ impl Supervisor {
         }
     }
 
-    fn start(&mut self, now: u64) -> io::Result<Start> {
+    fn start(&mut self, now: u64, outside: &mut dyn Outside) -> io::Result<Start> {
         match fork() {
             Ok(Side::Child(signals)) => Ok(Start::Child(signals)),
             Ok(Side::Parent(child)) => {
@@ -202,7 +206,7 @@ impl Supervisor {
             Err(error) if !self.has_served => Err(error),
             Err(error) => {
                 self.start_at = now + FORK_PAUSE_MS;
-                self.log(format_args!("cannot start a worker: {error}"));
+                outside.log(format_args!("cannot start a worker: {error}"));
                 Ok(Start::Later)
             }
         }
@@ -222,15 +226,6 @@ impl Supervisor {
         }
     }
 
-    /// Writes a line to the log. Nobody who does not read it holds the supervisor.
-    fn log(&self, line: fmt::Arguments<'_>) {
-        if let Some(path) = &self.settings.log {
-            // If it cannot be opened anew, the old one has the line.
-            let _ = catch_up(path);
-        }
-        print_error(format!("swiftd: {line}\n").as_bytes());
-    }
-
     /// How long there is nothing to do; `None` until something happens.
     fn patience(&self, running: Option<&Running>, now: u64) -> Option<Duration> {
         let until = |at: u64| Duration::from_millis(at.saturating_sub(now));
@@ -244,15 +239,24 @@ impl Supervisor {
 
     /// Passes a signal on. One that means the end lets go of the listeners first, so that the
     /// worker has the last of them and closing them is closing the door.
-    fn handle_signal(&mut self, signal: Signal, running: Option<&mut Running>, now: u64) {
+    fn handle_signal(
+        &mut self,
+        signal: Signal,
+        running: Option<&mut Running>,
+        now: u64,
+        outside: &mut dyn Outside,
+    ) {
         let patience = match signal {
             Signal::Terminate if self.is_terminating => Some(STOP_AT_ONCE),
             Signal::Terminate => Some(self.settings.drain_timeout + STOP_SLACK),
             Signal::Interrupt => Some(STOP_AT_ONCE),
             // The connections have deadlines, and that of a download may be far away.
             Signal::Quit => None,
-            Signal::User2 => return self.log(format_args!("not upgraded: {NO_UPGRADE}")),
+            Signal::User2 => return outside.log(format_args!("not upgraded: {NO_UPGRADE}")),
             Signal::HangUp | Signal::User1 | Signal::WindowChange => {
+                if signal == Signal::User1 {
+                    outside.reopen();
+                }
                 if let Some(worker) = running {
                     worker.child.signal(signal);
                 }
@@ -273,7 +277,13 @@ impl Supervisor {
     }
 
     /// Decides what follows from a worker's end: the exit code, or `None` for another worker.
-    fn handle_end(&mut self, worker: &Running, end: End, now: u64) -> Option<u8> {
+    fn handle_end(
+        &mut self,
+        worker: &Running,
+        end: End,
+        now: u64,
+        outside: &mut dyn Outside,
+    ) -> Option<u8> {
         let culprit = crash::culprit();
         // A plugin that calls exit(3) does not end the server.
         if end == End::Exited(0) && self.is_stopping {
@@ -291,11 +301,11 @@ impl Supervisor {
             culprit: culprit.as_ref(),
         };
         if self.is_stopping {
-            self.log(format_args!("{obituary}"));
+            outside.log(format_args!("{obituary}"));
             return Some(1);
         }
         let decision = self.policy.on_death(culprit.as_ref(), now);
-        self.log(format_args!("{obituary}; {decision}"));
+        outside.log(format_args!("{obituary}; {decision}"));
         self.start_at = now + decision.pause.as_millis() as u64;
         None
     }

@@ -1,7 +1,7 @@
 //! Files that are only appended to: opened so that a FIFO without a reader does not hold anybody,
 //! written a batch a call.
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, open, stat};
+use rustix::fs::{FileType, Mode, OFlags, open, stat};
 use rustix::io::{Errno, write};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -26,30 +26,12 @@ pub fn open_append(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, access | flags | OFlags::NONBLOCK, mode)?)
 }
 
-/// Has standard error be `new`, if it is the file `old`: what plugins and the handler of fatal signals
-/// write there goes where the log goes.
+/// Makes a file this process' standard error, too.
 ///
 /// # Errors
-/// It cannot be replaced.
-pub fn follow(old: BorrowedFd<'_>, new: BorrowedFd<'_>) -> io::Result<()> {
-    let (own, old) = (fstat(rustix::stdio::stderr())?, fstat(old)?);
-    if (own.st_dev, own.st_ino) == (old.st_dev, old.st_ino) {
-        rustix::stdio::dup2_stderr(new)?;
-    }
-    Ok(())
-}
-
-/// Has standard error be the log at `path`, if that is another file by now.
-///
-/// # Errors
-/// There is none to be had; then it stays what it was.
-pub fn catch_up(path: &Path) -> io::Result<()> {
-    let own = fstat(rustix::stdio::stderr())?;
-    let is_at = stat(path).is_ok_and(|it| (it.st_dev, it.st_ino) == (own.st_dev, own.st_ino));
-    if !is_at {
-        rustix::stdio::dup2_stderr(open_append(path)?)?;
-    }
-    Ok(())
+/// See dup2(2).
+pub fn become_stderr(file: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stderr(file)?)
 }
 
 /// Writes `bytes` at the end of a file, with one call if it takes them at once. Tells how many were

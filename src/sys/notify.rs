@@ -110,6 +110,11 @@ impl Notifier {
         self.tell(&format!("STATUS={line}"), false);
     }
 
+    /// The logs are opened anew; for a supervisor, see [`is_reopened`].
+    pub fn reopened(&self) {
+        self.tell(REOPENED, true);
+    }
+
     /// A sign of life, due every [`Self::period`].
     pub fn watchdog(&self) {
         self.tell("WATCHDOG=1", false);
@@ -174,6 +179,15 @@ impl Notifier {
 pub fn is_ready(told: &[u8]) -> bool {
     told.split(|&byte| byte == b'\n')
         .any(|line| line == b"READY=1")
+}
+
+/// What a worker says when it has opened the logs anew. No manager is told.
+const REOPENED: &str = "X_SWIFTD_LOGS=1";
+
+/// Whether a worker says with this that it has opened the logs anew.
+#[must_use]
+pub fn is_reopened(told: &[u8]) -> bool {
+    told == REOPENED.as_bytes()
 }
 
 impl Hearing {

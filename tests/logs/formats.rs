@@ -1,7 +1,7 @@
 //! Each format, and what a peer may try with it.
 
 use crate::server::{Client, Server};
-use crate::stage::{Stage, lines, wait_for_lines};
+use crate::stage::{Stage, lines, wait_for_lines, wait_until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -262,12 +262,21 @@ fn error_lines_have_time_and_worth_in_a_file_and_none_on_stderr() {
         let server = stage.serve(&["--error-log", to]);
         let lost = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         assert!(lost.current.is_some());
+        let start_lines = if is_file {
+            wait_until("the start is in the log", || {
+                let text = fs::read_to_string(&error).unwrap();
+                text.ends_with("/\n") && text.contains("Z notice: serving ")
+            });
+            lines(&error).len()
+        } else {
+            0
+        };
         // No descriptor is left, so that a connection is refused.
         server.set_files_max(3);
         let client = server.connect();
         if is_file {
-            let lines = wait_for_lines(&error, 1);
-            let (time, rest) = lines[0].split_once(' ').unwrap();
+            let lines = wait_for_lines(&error, start_lines + 1);
+            let (time, rest) = lines[start_lines].split_once(' ').unwrap();
             assert!(time.len() == 20 && time.ends_with('Z'), "{time}");
             assert!(
                 rest.starts_with("warning: accept: out of descriptors"),

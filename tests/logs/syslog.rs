@@ -42,6 +42,15 @@ fn requests_and_errors_are_messages_with_their_worth() {
     let socket = listen(&stage);
     let to = destination(&stage);
     let server = stage.serve(&["--access-log", &to, "--error-log", &to]);
+    // What it says of its start.
+    loop {
+        let message = receive(&socket);
+        let (priority, text) = parse(&server, &message);
+        assert_eq!(priority, 3 * 8 + 5, "{message}");
+        if text.starts_with("serving ") {
+            break;
+        }
+    }
     let mut client = server.connect();
     client.get("/a.txt");
     let message = receive(&socket);

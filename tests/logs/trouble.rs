@@ -1,13 +1,15 @@
 //! Disks that are full, readers that hang, a thread that has stopped: requests are answered, memory
 //! does not grow, and every line is written or counted.
 
-use crate::server::{Server, program};
+use crate::server::{PATIENCE, Server, program};
 use crate::stage::{Stage, lines, wait_until};
 use crate::stopped::StoppedThread;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::Signal;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 
 const REQUESTS: usize = 2_000;
@@ -178,6 +180,27 @@ fn a_log_whose_disk_hangs_holds_nobody() {
     let written = lines(&stage.path("access")).len();
     assert_eq!(written + dropped(&log), REQUESTS + 12, "{log:#?}");
     assert!(dropped(&log) > 0, "{log:#?}");
+}
+
+#[test]
+fn an_order_does_not_wait_for_a_disk_that_hangs() {
+    let stage = Stage::new();
+    let server = stage.serve_logging(&[]);
+    let log = StoppedThread::new(&server, "swiftd-log");
+    let name = format!("swiftd.{}", server.pid());
+    let address = SocketAddr::from_abstract_name(name).unwrap();
+    let mut desk = UnixStream::connect_addr(&address).unwrap();
+    desk.set_read_timeout(Some(PATIENCE)).unwrap();
+    desk.write_all(b"reopen\n").unwrap();
+    let mut answer = String::new();
+    desk.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("failed the disk does not answer: after 5 s "),
+        "{answer}"
+    );
+    drop(log);
+    server.get("/a.txt");
+    stop(server);
 }
 
 #[test]

@@ -5,8 +5,10 @@ use super::{Process, grounds, is_root, said, status};
 use rustix::process::Signal;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 /// The program as a daemon on this port, with a pid file.
 fn daemon(root: &Path, port: u16, file: &Path, options: &[&str]) -> Command {
@@ -171,55 +173,125 @@ fn its_log_is_made_by_root_for_the_user_and_is_its_standard_error() {
     process.stop();
 }
 
-#[test]
-fn its_standard_error_goes_with_its_log() {
-    let (grounds, root) = grounds();
-    let grounds = grounds.path().canonicalize().unwrap();
-    let path = |name: &str| grounds.join(name);
-    let config = path("swiftd.conf");
-    fs::write(&config, format!("[log]\nerror = {:?}\n", path("error.log"))).unwrap();
-    let file = path("swiftd.pid");
-    for options in [&[][..], &["--supervise"]] {
-        let options = [&["--config", config.to_str().unwrap()], options].concat();
-        let said = said(&daemon(&root, 0, &file, &options).output().unwrap(), 0);
-        let process = Process::of(&file);
-        let stderr_of =
-            |process: &Process| fs::read_link(format!("/proc/{}/fd/2", process.pid)).unwrap();
-        fs::rename(path("error.log"), path("old.log")).unwrap();
-        let mut order = program();
-        order.args(["-s", "reopen", "--pid-file"]).arg(&file);
-        assert!(order.status().unwrap().success());
-        let serving = if options.contains(&"--supervise") {
-            let worker = process.child();
-            until(|| stderr_of(&worker) == path("error.log"));
-            worker.signal(Signal::KILL);
-            worker.wait();
-            // It is the supervisor who tells, and the next worker has what it has.
-            until(|| {
-                fs::read_to_string(path("error.log"))
-                    .unwrap()
-                    .contains("worker restarted")
-            });
-            let text = fs::read_to_string(path("error.log")).unwrap();
-            assert!(text.contains("SIGKILL"), "{text}");
-            process.child()
-        } else {
-            Process::new(process.pid)
-        };
-        until(|| stderr_of(&serving) == path("error.log"));
-        assert_eq!(
-            Client::connect(address(&said)).get("/small.txt").status,
-            200
-        );
-        process.stop();
+/// Waits until a file has a line with this.
+#[track_caller]
+fn wait_for(path: &Path, wanted: &str) -> String {
+    let start = Instant::now();
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if let Some(line) = text.lines().find(|line| line.contains(wanted)) {
+            return line.to_owned();
+        }
+        assert!(start.elapsed() < PATIENCE, "no {wanted:?} in {text:?}");
+        std::thread::yield_now();
     }
 }
 
-/// Waits for what another process does.
-fn until(is_so: impl Fn() -> bool) {
-    let start = std::time::Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "it does not come");
+/// Waits until the standard error of a process is this file.
+#[track_caller]
+fn wait_for_stderr(process: &Process, file: &Path) {
+    let start = Instant::now();
+    let stderr = format!("/proc/{}/fd/2", process.pid);
+    while fs::read_link(&stderr).unwrap() != file {
+        assert!(start.elapsed() < PATIENCE, "{:?}", fs::read_link(&stderr));
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn its_standard_error_goes_with_the_log_when_that_is_rotated() {
+    let (grounds, root) = grounds();
+    let place = grounds.path().canonicalize().unwrap();
+    let (log, file) = (place.join("error.log"), place.join("swiftd.pid"));
+    for supervise in [&[][..], &["--supervise"]] {
+        let options = [&["--error-log", log.to_str().unwrap()], supervise].concat();
+        said(&daemon(&root, 0, &file, &options).output().unwrap(), 0);
+        let process = Process::of(&file);
+        let worker = (!supervise.is_empty()).then(|| process.child());
+        let processes: Vec<&Process> = [&process].into_iter().chain(&worker).collect();
+        for by_signal in [true, false] {
+            fs::rename(&log, place.join("error.log.1")).unwrap();
+            if by_signal {
+                process.signal(Signal::USR1);
+            } else {
+                let mut order = program();
+                order.args(["-s", "reopen", "--pid-file"]).arg(&file);
+                said(&order.output().unwrap(), 0);
+            }
+            for process in &processes {
+                wait_for_stderr(process, &log);
+            }
+            wait_for(&log, "Z notice: the logs are opened anew");
+        }
+        if let Some(worker) = &worker {
+            worker.signal(Signal::SEGV);
+            wait_for(&log, "fatal signal 11");
+            let line = wait_for(&log, "killed by signal 11");
+            let wanted = format!("Z error: worker {} killed", worker.pid);
+            assert!(line.contains(&wanted), "{line}");
+            wait_for(&log, "Z notice: worker restarted");
+            fs::rename(&log, place.join("error.log.1")).unwrap();
+            process.signal(Signal::USR1);
+            wait_for(&log, "Z notice: the logs are opened anew");
+            wait_for_stderr(&process.child(), &log);
+        }
+        process.stop();
+        fs::remove_file(&log).unwrap();
+    }
+}
+
+#[test]
+fn start_and_end_are_in_its_log_once() {
+    let (grounds, root) = grounds();
+    let place = grounds.path().canonicalize().unwrap();
+    let (log, file) = (place.join("error.log"), place.join("swiftd.pid"));
+    for supervise in [&[][..], &["--supervise"]] {
+        let options = [&["--error-log", log.to_str().unwrap()], supervise].concat();
+        let text = said(&daemon(&root, 0, &file, &options).output().unwrap(), 0);
+        assert_eq!(text.matches("swiftd: serving ").count(), 1, "{text}");
+        Process::of(&file).stop();
+        let text = fs::read_to_string(&log).unwrap();
+        for line in [
+            "Z notice: sandbox: ".to_owned(),
+            format!("Z notice: serving {} on http://127.0.0.1:", root.display()),
+            "Z notice: stopping, ".to_owned(),
+            "Z notice: stopped".to_owned(),
+        ] {
+            assert_eq!(text.matches(&line).count(), 1, "{line}: {text}");
+        }
+        assert!(text.ends_with("Z notice: stopped\n"), "{text}");
+        assert!(!text.contains("swiftd: "), "{text}");
+        fs::remove_file(&log).unwrap();
+    }
+}
+
+#[test]
+fn what_its_supervisor_says_is_in_the_log_of_the_system() {
+    let (grounds, root) = grounds();
+    let (socket, file) = (
+        grounds.path().join("log"),
+        grounds.path().join("swiftd.pid"),
+    );
+    let socket = UnixDatagram::bind(socket).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let to = format!("syslog:{}", grounds.path().join("log").display());
+    let options = ["--supervise", "--error-log", &to];
+    said(&daemon(&root, 0, &file, &options).output().unwrap(), 0);
+    let process = Process::of(&file);
+    let worker = process.child();
+    worker.signal(Signal::KILL);
+    let mut buffer = [0; 2048];
+    let wanted = format!(
+        " swiftd[{}]: worker {} killed by signal 9 (SIGKILL) outside any plugin; restarting",
+        process.pid, worker.pid
+    );
+    loop {
+        let count = socket.recv(&mut buffer).expect("the supervisor's line");
+        let text = String::from_utf8_lossy(&buffer[..count]);
+        if text.ends_with(&wanted) {
+            assert!(text.starts_with("<27>"), "{text}");
+            break;
+        }
+    }
+    process.stop();
 }
