@@ -24,7 +24,7 @@ pub struct Note<'a> {
     pub id: Id,
     /// Where that comes from.
     pub origin: &'a dyn Origin,
-    /// The status that was sent, or what stands for it; see [`Connection::note`].
+    /// The status that was sent, or what stands for it; `Connection::note` says which.
     pub status: u16,
     /// Bytes of the content that were handed over.
     pub content_bytes: u64,
